@@ -1,0 +1,76 @@
+"""Everything punchd raises on purpose.
+
+PunchdError
+├── ConfigError          the configuration or a file it names is wrong           exit 78
+├── RefusedError         an operator's request cannot be carried out             exit 1, HTTP 4xx
+│   ├── NotFoundError    it names something that does not exist                  HTTP 404
+│   └── InvalidInputError   it is malformed (CSV, times, badges)                 HTTP 422
+├── StorageError         the database cannot be used                             exit 78 at start
+│   ├── NewerSchemaError     it was written by a newer punchd
+│   └── DamagedError         its header or content is damaged
+└── AlreadyRunningError  another instance owns the state directory               exit 1
+
+Messages begin with what cannot be done and end with the remedy.
+"""
+
+from __future__ import annotations
+
+
+class PunchdError(Exception):
+    """Base of all expected errors. `code` is a stable word for scripts."""
+
+    code = "error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+
+class ConfigError(PunchdError):
+    """The configuration or a file it names cannot be used."""
+
+    code = "configuration"
+
+
+class RefusedError(PunchdError):
+    """The daemon understood and will not do it, with its reason."""
+
+    code = "refused"
+
+
+class NotFoundError(RefusedError):
+    """What the request names does not exist."""
+
+    code = "not_found"
+
+
+class InvalidInputError(RefusedError):
+    """What was given is malformed; nothing was changed."""
+
+    code = "invalid_input"
+
+
+class StorageError(PunchdError):
+    """The database cannot be used."""
+
+    code = "storage"
+
+
+class NewerSchemaError(StorageError):
+    """The database was written by a newer version."""
+
+    code = "newer_schema"
+
+
+class DamagedError(StorageError):
+    """The database is damaged; it is left as it is."""
+
+    code = "damaged"
+
+
+class AlreadyRunningError(PunchdError):
+    """Another instance owns the state directory."""
+
+    code = "already_running"

@@ -1,0 +1,295 @@
+"""The seam between delivery and the services punches go to, owned by delivery.
+
+Delivery plans in shifts and hands a *step* to a timesheet; the timesheet answers with a `Reply` that holds an
+*outcome*. Expected outcomes are values; a timesheet raises only for a programmer's error. Nothing outside a
+service's own folder knows its URLs or field names. Every implementation passes tests/contract/test_timesheets.py.
+Instants are Unix seconds; those that stand on a timesheet are whole seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+# --- what a service can do ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a service offers (delivery.md, "One seam, three services").
+
+    `live`: a shift can be opened now and closed later. `lookback_s`: how far back live requests reach, None for
+    without limit. `close_late`: an open shift can be given an end by an update.
+    """
+
+    live: bool
+    lookback_s: int | None
+    close_late: bool
+
+
+# --- steps: what delivery wants done --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenShift:
+    """Open a live shift at `at`: a clock-in."""
+
+    user_id: str
+    at: int
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndShift:
+    """End the person's open shift live at `at`: a clock-out. `shift_id` is the one that must be closed by it."""
+
+    user_id: str
+    at: int
+    shift_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordShift:
+    """Record a completed shift. `reference` is our mark in the record, unique to this pair of punches."""
+
+    user_id: str
+    start: int
+    end: int
+    reference: str
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloseShift:
+    """Give an open shift of the past its end, by an update of the record."""
+
+    user_id: str
+    shift_id: str
+    end: int
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Read which shifts of these people touch [since, until]. All lanes that wait for a read share one."""
+
+    user_ids: tuple[str, ...]
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One cheap read that proves the key and brings the server's date (`GET /me`)."""
+
+
+Write = OpenShift | EndShift | RecordShift | CloseShift
+Step = Write | LookUp | Probe
+
+
+# --- what a service knows -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftRecord:
+    """One shift as the service shows it. `end` is None while it is open.
+
+    `ended_by` is the service's own word for what ended it ("api", "mobile", "admin", "autoClockOut", …);
+    `auto_ended` is True when the service ended it by itself. `created_at` is None where it is not told.
+    """
+
+    id: str
+    user_id: str
+    start: int
+    end: int | None = None
+    auto_ended: bool = False
+    started_by: str | None = None
+    ended_by: str | None = None
+    note: str | None = None
+    created_at: int | None = None
+    job_id: str | None = None
+
+
+# --- outcomes -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The answer proves success: it carries the record's id and our own time. `record` is what now stands there."""
+
+    record: ShiftRecord
+
+
+@dataclass(frozen=True, slots=True)
+class DoneChanged:
+    """It was recorded for our person, but with another time than ours (rounding rules): never sent again.
+
+    `off_s` is how far off, in seconds, signed: theirs minus ours (the larger of start and end).
+    """
+
+    record: ShiftRecord
+    off_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look-up read: all shifts of the people asked for in the time asked for."""
+
+    records: tuple[ShiftRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A probe's success: the key works. `account` is the company's name where told."""
+
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The request surely never reached the service: DNS, refused, no route, TLS failure."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateTime:
+    """TLS failed because the certificate is "not yet valid" or "expired": maybe our clock is wrong. Not sent."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """It may or may not have happened (timeout after sending, reset, 5xx, unproven 2xx, a portal's page): look it up."""
+
+    why: str
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Not done: the account's budget is spent until `until` (Unix seconds by the server's clock), None if not told."""
+
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRefused:
+    """Not done: 401 or 403 as JSON. Everything halts; nothing moves to review because a key expired."""
+
+    status: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Misconfigured:
+    """Not done: wrong time clock, 404/405 on a fixed path. Everything halts."""
+
+    status: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockAhead:
+    """Not done: the service says our time lies in its future."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TooOld:
+    """Not done: the service says our time is beyond its look-back; plan again as expired."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Not done, but the state it names may be our own doing: look up before judging.
+
+    `reason` is one of `already_open`, `no_open_shift`, `before_clock_in`, or for an update `shift_gone`.
+    """
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Not done and repeating it as it is will not help. `reason` is a code of daemon/reasons.py.
+
+    `recognised` is False when no known code or phrase was found (reason `refused`).
+    """
+
+    reason: str
+    detail: str
+    recognised: bool = True
+
+
+Outcome = (
+    Done
+    | DoneChanged
+    | Found
+    | Proven
+    | NotSent
+    | CertificateTime
+    | Uncertain
+    | Throttled
+    | KeyRefused
+    | Misconfigured
+    | ClockAhead
+    | TooOld
+    | Conflict
+    | Refused
+)
+
+
+# --- replies --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What the service's headers said is left. None where not told; resets are Unix seconds, server time."""
+
+    minute_limit: int | None = None
+    minute_remaining: int | None = None
+    minute_reset_at: float | None = None
+    day_limit: int | None = None
+    day_remaining: int | None = None
+    day_reset_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An outcome and what came with it.
+
+    `server_date` is the answer's Date header (Unix seconds) and only set when it may be believed: over
+    verified TLS, or from loopback. `status` and `request_id` are kept for the journal; `body` is the answer's
+    text, at most 2,000 characters, for `review show`.
+    """
+
+    outcome: Outcome
+    status: int | None = None
+    server_date: float | None = None
+    budget: Budget | None = None
+    request_id: str | None = None
+    body: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+class Timesheet(Protocol):
+    """A service that punches go to."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def carry_out(self, step: Step) -> Reply:
+        """Send what the step asks for, once: no retries inside. Never raises for what the network or service does."""
+
+    async def reload_key(self) -> bool:
+        """Read the key again; True when it changed. Raises ConfigError when it cannot be read."""
+
+    async def aclose(self) -> None:
+        """Drop kept connections."""
