@@ -1,0 +1,1 @@
+"""Models of the timesheet services on loopback, and the demo."""

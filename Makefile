@@ -1,0 +1,45 @@
+# Everything a developer runs. `make demo` and `make test` start from a bare checkout.
+
+PY := .venv/bin/python
+# One at a time: several people, or runs, may share a checkout.
+ALONE := flock Makefile
+PIP := $(ALONE) $(PY) -m pip --disable-pip-version-check --quiet install
+
+.PHONY: help setup demo test check
+
+help:
+	@echo 'make setup   .venv with punchd and punchctl; needs Python >= 3.11, no root, no compiler'
+	@echo 'make demo    people tap while the network breaks; prints the timesheet beside what was tapped'
+	@echo 'make test    the whole suite, with a real pcscd and virtual cards; installs what it needs on Debian'
+	@echo 'make check   format, lint, types, import rules'
+
+setup: .venv/.setup
+
+# The stamps make each target a no-op until what it depends on changes.
+.venv/.setup: pyproject.toml Makefile tools/make-venv
+	@$(ALONE) tools/make-venv
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/.check: .venv/.setup
+	@$(PIP) --editable '.[check,test]'
+	@touch $@
+
+.venv/.test: .venv/.check
+	@$(PIP) --editable '.[nfc,scanner,test]'
+	@touch $@
+
+demo: setup
+	@.venv/bin/punchd demo
+
+# Asked on every run: packages may have been removed since; it only looks where nothing is missing.
+test: .venv/.setup
+	@tools/system-packages
+	@$(MAKE) --no-print-directory .venv/.test
+	@$(PY) -m pytest
+
+check: .venv/.check
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@$(PY) -m pytest -q tests/unit/test_import_rules.py
