@@ -1,0 +1,120 @@
+"""Virtual time: an event loop that jumps to the next timer instead of waiting, and a kiosk's clocks on top of it.
+
+A week passes in seconds and every run of one seed is the same run. Nothing may use threads or wait for the outside:
+the loop refuses executors, and says so when nothing is left that could ever happen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeVar
+
+from drivers.reader import Evidence
+
+T = TypeVar("T")
+
+#: Monday 2026-11-23 00:00:00 UTC; any instant would do, as long as it is not today's.
+EPOCH = 1795392000.0
+
+
+class Deadlock(RuntimeError):
+    """Everything waits for something that nothing scheduled could bring."""
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Looks at real files without waiting, and lets time pass instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jump: Callable[[float | None], None] = lambda timeout: None
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready and timeout != 0:
+            self.jump(timeout)
+        return ready
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose `time()` starts at 0 and stands still while anything is ready to run."""
+
+    def __init__(self) -> None:
+        selector = _JumpingSelector()
+        selector.jump = self._jump
+        self._virtual_s = 0.0
+        super().__init__(selector)
+        self.set_exception_handler(self._remember)
+        #: What no task handled; `run_virtual` raises it.
+        self.unhandled: list[BaseException] = []
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._virtual_s
+
+    def _jump(self, timeout: float | None) -> None:
+        if timeout is None:
+            waiting = "\n".join(sorted(f"  {task!r}" for task in asyncio.all_tasks(self)))
+            raise Deadlock(
+                f"nothing is ready and no timer is set at {self._virtual_s:.3f} s; these tasks wait:\n{waiting}"
+            )
+        self._virtual_s += timeout
+
+    def _remember(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.unhandled.append(context.get("exception") or RuntimeError(context["message"]))
+
+    def run_in_executor(self, *_: object) -> NoReturn:  # type: ignore[override]
+        """Refused: a thread's end is not determined by the seed."""
+        raise RuntimeError("threads have no place in virtual time: run the database inline, look up no names")
+
+
+def run_virtual(main: Callable[[VirtualTimeLoop], Coroutine[Any, Any, T]]) -> T:
+    """Run `main(loop)` to its end in virtual time. Raises what it raises, and what was left unhandled."""
+    loop = VirtualTimeLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        result = runner.run(main(loop))
+    if loop.unhandled:
+        raise loop.unhandled[0]
+    return result
+
+
+@dataclass
+class VirtualClock:
+    """The clocks of one simulated kiosk (daemon.clock.Clock). True time is `EPOCH` plus the loop's time.
+
+    `ahead_s` is how far its wall clock is ahead of true time; `booted_at` the loop time of its start.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    ahead_s: float = 0.0
+    synchronised: bool = True
+    boot: int = 1
+    booted_at: float = field(default=-100.0)
+
+    def now(self) -> Evidence:
+        """What this kiosk knows of the time."""
+        passed = self.loop.time()
+        return Evidence(
+            EPOCH + passed + self.ahead_s, passed - self.booted_at, f"boot-{self.boot:04d}", self.synchronised
+        )
+
+    @property
+    def true_now(self) -> float:
+        """The time everybody else has, Unix seconds."""
+        return EPOCH + self.loop.time()
+
+    def step(self, seconds: float) -> None:
+        """Somebody, or nobody, sets the wall clock; the boot clock does not care."""
+        self.ahead_s += seconds
+
+    def synchronise(self) -> None:
+        """NTP sets the clock right, and says so."""
+        self.ahead_s, self.synchronised = 0.0, True
+
+    def reboot(self, *, behind_s: float = 0.0, synchronised: bool = False) -> None:
+        """Start anew: without a clock chip the wall clock lost `behind_s`, and nothing vouches for it."""
+        self.boot += 1
+        self.booted_at = self.loop.time()
+        self.ahead_s, self.synchronised = (0.0, True) if synchronised else (self.ahead_s - behind_s, False)
