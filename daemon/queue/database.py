@@ -1,4 +1,4 @@
-"""Opening, checking and using the one SQLite file.
+"""Using the one SQLite file: indivisible transactions, reads between them, checks beside them.
 
 `Database.write(fn)` runs `fn(connection)` as one indivisible transaction: under one lock, in one hop on the
 database thread, shielded from cancellation (a cancelled caller learns nothing, but the transaction is whole).
@@ -8,12 +8,24 @@ it must not keep the connection. Two runners carry out hops: aiosqlite's thread,
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
+
+import aiosqlite
+
+from daemon.queue.opening import connect, mark_clean, open_file
 
 T = TypeVar("T")
+
+#: Findings of one check beyond this add nothing for whoever reads them.
+FINDINGS_MAX = 20
+#: SQLite asks whether a check shall stop after so many of its instructions: some milliseconds on a Pi.
+_STEPS_BETWEEN_ASKING = 20_000
 
 
 class Database:
@@ -21,26 +33,203 @@ class Database:
 
     @classmethod
     async def open(cls, path: Path, *, inline: bool = False) -> Database:
-        """Open or create, check header and schema, migrate. Raises StorageError, NewerSchemaError, DamagedError."""
-        raise NotImplementedError
+        """Open or create, check header and schema, migrate. Raises StorageError, NewerSchemaError, DamagedError.
+
+        The directory must belong to this process alone (daemon/queue/lock.py).
+        """
+        runner: _Runner = _Inline(path) if inline else _Thread(path)
+        return cls(path, runner, await runner.start())
+
+    def __init__(self, path: Path, runner: _Runner, was_unclean: bool) -> None:
+        self.path = path
+        self._runner = runner
+        self._was_unclean = was_unclean
+        self._lock = asyncio.Lock()
+        # The loop itself keeps only weak references to tasks; a transaction whose caller is gone must not vanish.
+        self._running: set[asyncio.Task[Any]] = set()
+        self._stop_checks = threading.Event()
+        self._closing = False
 
     async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """One indivisible transaction. Raises what `fn` raises, after a rollback; sqlite3.Error when it cannot be stored."""
-        raise NotImplementedError
+        return await self._whole(self._locked(lambda conn: _transact(conn, fn)))
 
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Read, between write transactions."""
-        raise NotImplementedError
+        return await self._whole(self._locked(lambda conn: _look(conn, fn)))
 
     async def check(self) -> list[str]:
-        """Check the whole database (own read-only connection and thread, in the background); findings, empty when sound."""
-        raise NotImplementedError
+        """Check the whole database (own read-only connection and thread, in the background); findings, empty when sound.
+
+        Cancelling it, or closing the database, ends it early.
+        """
+        stop = threading.Event()
+        if self._runner.inline:
+            return _findings(self.path, stop.is_set)
+        stopped = lambda: stop.is_set() or self._stop_checks.is_set()  # noqa: E731
+        try:
+            return await self._whole(asyncio.to_thread(_findings, self.path, stopped))
+        finally:
+            stop.set()
 
     @property
     def was_unclean(self) -> bool:
         """Whether the last stop was not in order (power cut, kill)."""
-        raise NotImplementedError
+        return self._was_unclean
 
     async def close(self) -> None:
         """Finish running transactions, checkpoint, close; mark the stop as clean."""
-        raise NotImplementedError
+        if self._closing:
+            return
+        self._closing = True
+        self._stop_checks.set()
+        while self._running:
+            await asyncio.wait(self._running)
+        await asyncio.shield(asyncio.ensure_future(self._runner.stop()))
+
+    async def _locked(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        async with self._lock:
+            return await self._runner.hop(fn)
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Carry `work` to its end, also when the caller is cancelled meanwhile."""
+        if self._closing:
+            work.close()
+            raise sqlite3.ProgrammingError("the database is closed")
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+
+def _transact(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -> T:
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        result = _call(fn, conn)
+        assert conn.in_transaction, "the transaction was ended from inside"
+        conn.execute("COMMIT")
+    except BaseException:
+        # SQLite itself rolls back after some errors (disk full, I/O); then there is nothing left to roll back.
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _look(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -> T:
+    changes = conn.total_changes
+    result = _call(fn, conn)
+    assert conn.total_changes == changes and not conn.in_transaction, "a read must not write"
+    return result
+
+
+def _call(fn: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
+    try:
+        return fn(conn)
+    except StopIteration as error:
+        # A future cannot carry StopIteration: the caller would wait for ever.
+        raise RuntimeError("a database function ran into the end of an iterator") from error
+
+
+def _findings(path: Path, stopped: Callable[[], bool]) -> list[str]:
+    """What integrity and foreign key checks find; raises OperationalError (interrupted) once `stopped`."""
+    try:
+        with closing(connect(path, read_only=True)) as conn:
+            conn.set_progress_handler(stopped, _STEPS_BETWEEN_ASKING)
+            found = [str(line) for (line,) in conn.execute(f"PRAGMA integrity_check({FINDINGS_MAX:d})") if line != "ok"]
+            for table, row_id, parent, _ in conn.execute("PRAGMA foreign_key_check"):
+                if len(found) >= FINDINGS_MAX:
+                    break
+                found.append(f"row {row_id} of {table} names something missing in {parent}")
+            return found
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return [str(error)]
+        raise
+
+
+# --- runners: who executes the SQL ----------------------------------------------------------------
+
+
+class _Runner(Protocol):
+    """Executes plain functions on the one connection, one after another."""
+
+    inline: bool
+
+    async def start(self) -> bool:
+        """Open; whether the last stop was unclean."""
+
+    async def hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Run one function to its end."""
+
+    async def stop(self) -> None:
+        """Mark the stop as clean and close."""
+
+
+class _Hopper(aiosqlite.Connection):
+    """aiosqlite's connection, able to run a whole function in one visit to its thread."""
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(connector, iter_chunk_size=64)
+        # In aiosqlite before 0.22 the connection is the thread. As a daemon it cannot keep a failed process from ending;
+        # a transaction cut off by that is a transaction that never was.
+        thread: threading.Thread = getattr(self, "_thread", self)
+        thread.daemon = True
+
+    async def hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `fn(connection)` on the thread. Once queued it runs to its end, whoever still waits."""
+        result: T = await self._execute(fn, self._conn)  # type: ignore[no-untyped-call]
+        return result
+
+
+class _Thread:
+    """Hops on aiosqlite's thread: the loop never waits for the disk."""
+
+    inline = False
+
+    def __init__(self, path: Path) -> None:
+        self._was_unclean = False
+        self._connection = _Hopper(lambda: self._open(path))
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        conn, self._was_unclean = open_file(path)
+        return conn
+
+    async def start(self) -> bool:
+        await self._connection
+        return self._was_unclean
+
+    async def hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._connection.hop(fn)
+
+    async def stop(self) -> None:
+        try:
+            await self._connection.hop(mark_clean)
+        finally:
+            await self._connection.close()
+
+
+class _Inline:
+    """Hops on the loop's own thread: the same SQL where time is virtual and a second thread would be chance."""
+
+    inline = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._conn: sqlite3.Connection | None = None
+
+    async def start(self) -> bool:
+        self._conn, was_unclean = open_file(self._path)
+        return was_unclean
+
+    async def hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        assert self._conn is not None
+        return fn(self._conn)
+
+    async def stop(self) -> None:
+        assert self._conn is not None
+        try:
+            mark_clean(self._conn)
+        finally:
+            self._conn.close()
+            self._conn = None

@@ -5,12 +5,58 @@ Plain functions on an open connection, called inside `Database.write` or `Databa
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from daemon.model import Punch, PunchState, RecordedAs
+from daemon.queue.queue import SELECT_PUNCH, find_punch, read_punch
+from daemon.queue.records import journal, to_json
+
+#: Where `set_state` may take a punch from where it is. Only `begin_attempt` makes one in_flight, and one that is in
+#: flight cannot be discarded: its outcome is looked up first.
+_MOVES: Final[dict[PunchState, frozenset[PunchState]]] = {
+    PunchState.PENDING: frozenset(PunchState) - {PunchState.IN_FLIGHT},
+    PunchState.HELD: frozenset(PunchState) - {PunchState.IN_FLIGHT},
+    PunchState.IN_FLIGHT: frozenset(PunchState) - {PunchState.IN_FLIGHT, PunchState.DISCARDED},
+    PunchState.REVIEW: frozenset(PunchState) - {PunchState.IN_FLIGHT},
+    PunchState.DELIVERED: frozenset({PunchState.DELIVERED}),
+    PunchState.DISCARDED: frozenset({PunchState.DISCARDED}),
+}
+
+_UNFINISHED = "state NOT IN ('delivered', 'discarded')"
+_ATTEMPT_COLUMNS = "id, kind, step, sent_at, ended_at, outcome, status, request_id, detail"
+_LANES = f"SELECT DISTINCT user_id FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED} ORDER BY user_id"
+_LANE_UNFINISHED = f"""
+    SELECT p.order_at, p.seq FROM deliveries d INDEXED BY deliveries_unfinished CROSS JOIN punches p ON p.seq = d.punch_seq
+    WHERE d.user_id = ? AND d.{_UNFINISHED}"""
+_NEIGHBOUR = """
+    SELECT p.order_at, p.seq FROM punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
+    WHERE p.user_id = ? AND (p.order_at, p.seq) {side} (?, ?) AND d.state <> 'discarded'
+    ORDER BY p.order_at {way}, p.seq {way} LIMIT 1"""
+_BEFORE = _NEIGHBOUR.format(side="<", way="DESC")
+_AFTER = _NEIGHBOUR.format(side=">", way="ASC")
+_LANE_PUNCH = f"{SELECT_PUNCH} WHERE p.seq = ?"
+_LAST_ATTEMPT = f"""
+    SELECT {_ATTEMPT_COLUMNS} FROM attempts WHERE id = (SELECT attempt_id FROM deliveries WHERE punch_seq = ?)"""
+_SET_STATE = """
+    UPDATE deliveries SET state = ?, reason = ?, detail = ?, remote_id = ?, recorded_as = ?, changed_at = ?
+    WHERE punch_seq = ?"""
+_BEGIN = "INSERT INTO attempts (punch_seq, pair_seq, kind, step, sent_at) VALUES (?, ?, ?, ?, ?)"
+_FLY = """
+    UPDATE deliveries SET state = 'in_flight', reason = NULL, detail = NULL, attempts = attempts + 1, attempt_id = ?,
+        changed_at = ? WHERE punch_seq = ?"""
+_END = """
+    UPDATE attempts SET ended_at = ?, outcome = ?, status = ?, request_id = ?, detail = ?
+    WHERE id = ? AND ended_at IS NULL"""
+_COUNTS = f"SELECT state, count(*) FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED} GROUP BY state"
+_OLDEST_PENDING = f"""
+    SELECT min(p.occurred_at) FROM deliveries d INDEXED BY deliveries_unfinished CROSS JOIN punches p ON p.seq = d.punch_seq
+    WHERE d.{_UNFINISHED} AND d.state = 'pending'"""
+_ATTEMPTS = f"SELECT {_ATTEMPT_COLUMNS} FROM attempts WHERE punch_seq = ?1 OR pair_seq = ?1 ORDER BY id"
+_JOURNAL = "SELECT at, by, action, data FROM journal WHERE punch_id = ? ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +84,7 @@ class LanePunch:
 
 def unfinished_lanes(conn: sqlite3.Connection) -> list[str]:
     """user_ids of all people with a punch that is neither delivered nor discarded."""
-    raise NotImplementedError
+    return [user_id for (user_id,) in conn.execute(_LANES)]
 
 
 def load_lane(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
@@ -46,7 +92,18 @@ def load_lane(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
 
     Discarded punches are left out, as if they were not there.
     """
-    raise NotImplementedError
+    unfinished = conn.execute(_LANE_UNFINISHED, (user_id,)).fetchall()
+    places = set(unfinished)
+    for order_at, seq in unfinished:
+        for neighbour in (_BEFORE, _AFTER):
+            places.update(conn.execute(neighbour, (user_id, order_at, seq)))
+    return [_lane_punch(conn, seq) for _, seq in sorted(places)]
+
+
+def _lane_punch(conn: sqlite3.Connection, seq: int) -> LanePunch:
+    attempt = conn.execute(_LAST_ATTEMPT, (seq,)).fetchone()
+    punch = read_punch(conn.execute(_LANE_PUNCH, (seq,)).fetchone())
+    return LanePunch(punch, None if attempt is None else _attempt(attempt))
 
 
 def set_state(
@@ -61,16 +118,49 @@ def set_state(
     remote_id: str | None = None,
     recorded_as: RecordedAs | None = None,
 ) -> None:
-    """Move a punch to a state and journal the transition (`punch.STATE`, with reason and detail). None clears reason and
-    detail; remote_id and recorded_as are kept where None. A punch that is delivered never leaves that state."""
-    raise NotImplementedError
+    """Move a punch to a state and journal the transition (`punch.STATE`, with reason and detail).
+
+    None clears reason and detail; remote_id and recorded_as are kept where None. Nothing is written when nothing
+    changes. A punch that is delivered or discarded never leaves that state; `delivered` needs a `recorded_as`;
+    only `begin_attempt` makes a punch in_flight, and one in flight cannot be discarded. Asking for that is a
+    programmer's error (AssertionError).
+    """
+    old = find_punch(conn, punch_id)
+    assert old is not None, f"no punch {punch_id}"
+    assert state in _MOVES[old.state], f"punch {punch_id} cannot go from {old.state} to {state}"
+    remote_id = old.remote_id if remote_id is None else remote_id
+    recorded_as = old.recorded_as if recorded_as is None else recorded_as
+    assert state is not PunchState.DELIVERED or recorded_as is not None, f"punch {punch_id} delivered as what?"
+    new = (state, reason, detail, remote_id, recorded_as)
+    if new == (old.state, old.reason, old.detail, old.remote_id, old.recorded_as):
+        return
+    recorded = None if recorded_as is None else recorded_as.value
+    conn.execute(_SET_STATE, (state.value, reason, detail, remote_id, recorded, at, old.seq))
+    told = {"from": old.state.value, "reason": reason, "detail": detail, "remote_id": remote_id, "recorded_as": recorded}
+    journal(conn, at, by, f"punch.{state.value}", punch_id, {key: value for key, value in told.items() if value is not None})
 
 
 def begin_attempt(
     conn: sqlite3.Connection, kind: str, step: dict[str, Any], punch_ids: Sequence[str], sent_at: float
 ) -> int:
-    """Journal a request before it leaves: one punch, or the clock-in and clock-out of a pair; they become `in_flight`."""
-    raise NotImplementedError
+    """Journal a request before it leaves: one punch, or the clock-in and clock-out of a pair; they become `in_flight`.
+
+    The attempt's id. An attempt whose answer is still unknown must be ended first (AssertionError).
+    """
+    assert 1 <= len(punch_ids) <= 2, "an attempt covers a punch or a pair"
+    seqs = []
+    for punch_id in punch_ids:
+        punch = find_punch(conn, punch_id)
+        assert punch is not None, f"no punch {punch_id}"
+        assert not punch.state.finished, f"punch {punch_id} is {punch.state}: nothing is sent for it again"
+        last = conn.execute(_LAST_ATTEMPT, (punch.seq,)).fetchone()
+        assert last is None or _attempt(last).ended_at is not None, f"the last attempt for {punch_id} has no outcome yet"
+        seqs.append(punch.seq)
+    pair = seqs[1] if len(seqs) == 2 else None
+    attempt_id = conn.execute(_BEGIN, (seqs[0], pair, kind, to_json(step), sent_at)).lastrowid
+    assert attempt_id is not None
+    conn.executemany(_FLY, [(attempt_id, sent_at, seq) for seq in seqs])
+    return attempt_id
 
 
 def end_attempt(
@@ -83,8 +173,9 @@ def end_attempt(
     request_id: str | None = None,
     detail: str | None = None,
 ) -> None:
-    """Write down what became of an attempt."""
-    raise NotImplementedError
+    """Write down what became of an attempt. It ends once (AssertionError)."""
+    ended = conn.execute(_END, (at, outcome, status, request_id, detail, attempt_id)).rowcount
+    assert ended == 1, f"there is no attempt {attempt_id} without an outcome"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +191,10 @@ class Counts:
 
 def counts(conn: sqlite3.Connection) -> Counts:
     """Count unfinished punches by state; costs what is unfinished, not what is stored."""
-    raise NotImplementedError
+    by_state = dict(conn.execute(_COUNTS).fetchall())
+    (oldest,) = conn.execute(_OLDEST_PENDING).fetchone()
+    pending, held, in_flight, review = (by_state.get(state, 0) for state in ("pending", "held", "in_flight", "review"))
+    return Counts(pending, held, in_flight, review, oldest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +207,17 @@ class History:
 
 def history(conn: sqlite3.Connection, punch_id: str) -> History:
     """All attempts and journal lines of one punch, oldest first."""
-    raise NotImplementedError
+    punch = find_punch(conn, punch_id)
+    if punch is None:
+        return History((), ())
+    attempts = tuple(_attempt(row) for row in conn.execute(_ATTEMPTS, (punch.seq,)))
+    lines = conn.execute(_JOURNAL, (punch_id,))
+    return History(
+        attempts,
+        tuple({"at": at, "by": by, "action": action, "data": json.loads(data)} for at, by, action, data in lines),
+    )
+
+
+def _attempt(row: Sequence[Any]) -> Attempt:
+    attempt_id, kind, step, *rest = row
+    return Attempt(attempt_id, kind, json.loads(step), *rest)

@@ -6,12 +6,62 @@ intake is the only caller of those that insert punches.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from daemon.model import Direction, Punch, PunchState, Source, TapResult
+from daemon.model import Direction, Punch, PunchState, RecordedAs, Source, TapResult
 from drivers.reader import Evidence, Tap
+
+
+_PUNCH_COLUMNS = """
+    p.id, p.seq, p.user_id, e.name, p.direction, p.occurred_at, p.raw_at, p.time_error_s, p.time_known, p.boot_id,
+    p.boottime_s, p.synchronised, p.reader, p.badge, p.source, p.job_id, d.state, d.reason, d.detail, d.attempts,
+    d.remote_id, d.recorded_as"""
+_OF_PUNCH = "JOIN deliveries d ON d.punch_seq = p.seq JOIN employees e ON e.user_id = p.user_id"
+#: Selects whole punches as `read_punch` takes them: p is the punch, d its delivery, e its employee.
+SELECT_PUNCH = f"SELECT {_PUNCH_COLUMNS} FROM punches p {_OF_PUNCH}"
+
+_INSERT_TAP = """
+    INSERT INTO taps (reader, badge, raw_at, boottime_s, boot_id, synchronised, stated_at, result, reason, punch_id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_PUNCH = """
+    INSERT INTO punches (id, tap_id, user_id, direction, occurred_at, raw_at, time_error_s, time_known, order_at,
+        boot_id, boottime_s, synchronised, reader, badge, source, job_id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_DELIVERY = """
+    INSERT INTO deliveries (punch_seq, user_id, state, reason, detail, changed_at) VALUES (?, ?, ?, ?, ?, ?)"""
+_FIND_PUNCH = f"{SELECT_PUNCH} WHERE p.id = ?"
+_LAST_PUNCH = f"""
+    {SELECT_PUNCH} WHERE p.user_id = ? AND d.state <> 'discarded' ORDER BY p.order_at DESC, p.seq DESC LIMIT 1"""
+_UNSETTLED = f"""
+    SELECT {_PUNCH_COLUMNS} FROM punches p INDEXED BY punches_unsettled {_OF_PUNCH}
+    WHERE (p.time_known = 0 OR p.direction IS NULL) AND d.state <> 'discarded' ORDER BY p.user_id, p.order_at, p.seq"""
+_TO_SETTLE = "SELECT seq, user_id, tap_id, time_known FROM punches WHERE id = ?"
+_SETTLE_TIME = "UPDATE punches SET occurred_at = ?, time_error_s = ?, time_known = 1, order_at = ? WHERE seq = ?"
+_SETTLE_DIRECTION = "UPDATE punches SET direction = ? WHERE id = ? AND direction IS NULL"
+_UNCLAIMED = """
+    SELECT id, reader, badge, raw_at, boottime_s, boot_id, synchronised, stated_at, result, punch_id FROM taps
+    WHERE result = 'unknown_badge' AND punch_id IS NULL"""
+_UNCLAIMED_OF_BADGE = f"{_UNCLAIMED} AND badge = ? ORDER BY id"
+_UNCLAIMED_OF_ALL = f"{_UNCLAIMED} ORDER BY id"
+_CLAIM_TAP = "UPDATE taps SET punch_id = ? WHERE id = ? AND punch_id IS NULL AND result = 'unknown_badge'"
+_LAST_EARLIER_KNOWN = """
+    SELECT order_at FROM punches WHERE user_id = ? AND tap_id < ? AND time_known ORDER BY order_at DESC, seq DESC LIMIT 1"""
+_LAST_EARLIER = """
+    SELECT order_at FROM punches WHERE user_id = ? AND (tap_id < ? OR tap_id IS NULL)
+    ORDER BY order_at DESC, seq DESC LIMIT 1"""
+_KNOWN_TAPS_DOWN_FROM = """
+    SELECT order_at, tap_id FROM punches WHERE user_id = ? AND order_at <= ? AND tap_id IS NOT NULL AND time_known
+    ORDER BY order_at DESC, seq DESC"""
+_RAISE_UNKNOWN = """
+    UPDATE punches INDEXED BY punches_unsettled SET order_at = ?
+    WHERE time_known = 0 AND user_id = ? AND tap_id > ? AND order_at < ?"""
+_LOWER_UNKNOWN = """
+    UPDATE punches INDEXED BY punches_unsettled SET order_at = ?
+    WHERE time_known = 0 AND user_id = ? AND tap_id < ? AND order_at > ?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +99,42 @@ class StoredTap:
     result: TapResult
     punch_id: str | None
 
-
 def insert_tap(conn: sqlite3.Connection, tap: Tap, result: TapResult, reason: str | None, punch_id: str | None) -> int:
     """Store a tap and what became of it; its id."""
-    raise NotImplementedError
+    seen = tap.evidence
+    clocks = (seen.wall_s, seen.boottime_s, seen.boot_id, seen.synchronised)
+    cursor = conn.execute(_INSERT_TAP, (tap.reader, tap.badge, *clocks, tap.stated_at, result.value, reason, punch_id))
+    return _row_id(cursor)
 
 
 def insert_punch(conn: sqlite3.Connection, new: NewPunch, at: float) -> Punch:
-    """Store a punch and its delivery row. `order_at` is its time, or just after the person's last where that is later and
-    the time is not known."""
-    raise NotImplementedError
+    """Store a punch and its delivery row; `at` is now. Its place in the lane is that of `place`."""
+    assert not new.state.finished and new.state is not PunchState.IN_FLIGHT, f"a punch cannot begin as {new.state}"
+    assert (new.source is Source.TAP) == (new.tap_id is not None), "a tap has its tap, a decision has none"
+    order_at = place(conn, new.user_id, new.tap_id, new.occurred_at, known=new.time_known)
+    direction = None if new.direction is None else new.direction.value
+    seen = new.evidence
+    cursor = conn.execute(
+        _INSERT_PUNCH,
+        (new.id, new.tap_id, new.user_id, direction, new.occurred_at, new.raw_at, new.time_error_s, new.time_known)
+        + (order_at, seen.boot_id, seen.boottime_s, seen.synchronised, new.reader, new.badge, new.source.value, new.job_id),
+    )
+    conn.execute(_INSERT_DELIVERY, (_row_id(cursor), new.user_id, new.state.value, new.reason, new.detail, at))
+    punch = find_punch(conn, new.id)
+    assert punch is not None
+    return punch
 
 
 def find_punch(conn: sqlite3.Connection, punch_id: str) -> Punch | None:
     """One punch by id."""
-    raise NotImplementedError
+    row = conn.execute(_FIND_PUNCH, (punch_id,)).fetchone()
+    return None if row is None else read_punch(row)
 
 
 def last_punch(conn: sqlite3.Connection, user_id: str) -> Punch | None:
     """The person's last punch in lane order that is not discarded."""
-    raise NotImplementedError
+    row = conn.execute(_LAST_PUNCH, (user_id,)).fetchone()
+    return None if row is None else read_punch(row)
 
 
 def list_punches(
@@ -80,30 +146,128 @@ def list_punches(
     until: float | None = None,
     limit: int | None = None,
 ) -> list[Punch]:
-    """Punches, oldest first by occurred_at; the oldest `limit` of them."""
-    raise NotImplementedError
+    """Punches with since <= occurred_at < until, oldest first by occurred_at; the oldest `limit` of them."""
+    where: list[str] = []
+    values: list[Any] = []
+    source = "punches p INDEXED BY punches_by_time"
+    if states and not any(state.finished for state in states):
+        # Costs what is unfinished, not what is stored. CROSS JOIN keeps SQLite from turning the order of the tables.
+        source = "deliveries d INDEXED BY deliveries_unfinished CROSS JOIN punches p ON p.seq = d.punch_seq"
+        where.append("d.state NOT IN ('delivered', 'discarded')")
+    elif user_id is not None:
+        source = "punches p INDEXED BY punches_by_lane"
+    if states:
+        where.append(f"d.state IN ({', '.join('?' * len(states))})")
+        values += [state.value for state in states]
+    for condition, value in (("d.user_id = ?", user_id), ("p.user_id = ?", user_id)):
+        if value is not None:
+            where.append(condition)
+            values.append(value)
+    for condition, instant in (("p.occurred_at >= ?", since), ("p.occurred_at < ?", until)):
+        if instant is not None:
+            where.append(condition)
+            values.append(instant)
+    joins = "JOIN employees e ON e.user_id = p.user_id"
+    if not source.startswith("deliveries"):
+        joins = _OF_PUNCH
+    conditions = f"WHERE {' AND '.join(where)}" if where else ""
+    values.append(-1 if limit is None else limit)
+    statement = f"SELECT {_PUNCH_COLUMNS} FROM {source} {joins} {conditions} ORDER BY p.occurred_at, p.seq LIMIT ?"
+    return [read_punch(row) for row in conn.execute(statement, values)]
 
 
 def unsettled_punches(conn: sqlite3.Connection) -> list[Punch]:
-    """All punches whose time is not known or whose direction is null, by person and lane order."""
-    raise NotImplementedError
+    """All punches whose time is not known or whose direction is null, by person and lane order; not the discarded."""
+    return [read_punch(row) for row in conn.execute(_UNSETTLED)]
 
 
 def settle_time(conn: sqlite3.Connection, punch_id: str, occurred_at: float, error_s: float | None) -> None:
-    """Fill in a time that was not known; the lane order follows it."""
-    raise NotImplementedError
+    """Fill in a time that was not known; the lane order follows it, as far as the order of the taps allows (`place`)."""
+    row = conn.execute(_TO_SETTLE, (punch_id,)).fetchone()
+    assert row is not None, f"no punch {punch_id}"
+    seq, user_id, tap_id, time_known = row
+    assert not time_known, f"the time of punch {punch_id} is known already"
+    order_at = place(conn, user_id, tap_id, occurred_at, known=True)
+    conn.execute(_SETTLE_TIME, (occurred_at, error_s, order_at, seq))
 
 
 def settle_direction(conn: sqlite3.Connection, punch_id: str, direction: Direction) -> None:
     """Fill in a direction that was null."""
-    raise NotImplementedError
+    settled = conn.execute(_SETTLE_DIRECTION, (direction.value, punch_id)).rowcount
+    assert settled == 1, f"there is no punch {punch_id} without a direction"
 
 
 def unclaimed_taps(conn: sqlite3.Connection, badge: str | None = None) -> list[StoredTap]:
     """Taps of unknown badges that became no punch (of one badge, or all), in the order they were stored."""
-    raise NotImplementedError
+    rows = conn.execute(_UNCLAIMED_OF_ALL) if badge is None else conn.execute(_UNCLAIMED_OF_BADGE, (badge,))
+    taps = []
+    for tap_id, reader, its_badge, raw_at, boottime_s, boot_id, synchronised, stated_at, result, punch_id in rows:
+        seen = Evidence(raw_at, boottime_s, boot_id, bool(synchronised))
+        taps.append(StoredTap(tap_id, reader, its_badge, raw_at, seen, stated_at, TapResult(result), punch_id))
+    return taps
 
 
 def claim_tap(conn: sqlite3.Connection, tap_id: int, punch_id: str) -> None:
     """Note which punch an unknown badge's tap became (a repeat names the punch it repeats)."""
-    raise NotImplementedError
+    claimed = conn.execute(_CLAIM_TAP, (punch_id, tap_id)).rowcount
+    assert claimed == 1, f"tap {tap_id} is none of an unknown badge, or was claimed already"
+
+
+def place(conn: sqlite3.Connection, user_id: str, tap_id: int | None, at: float, *, known: bool) -> float:
+    """Where in its lane a punch of `at` belongs: its `order_at`. May move the person's punches of unknown time.
+
+    That is `at`, but never against the order in which taps were stored, which no clock can get wrong: not before an
+    earlier tap of known time nor after a later one, however far a clock was off. (Stated times agree with that order:
+    one that does not lie after the last punch is refused.) A punch of unknown time comes right after the last one
+    where its own time would put it earlier. Those of unknown time give way to one that is known, in that same order.
+    A decision has no tap; it stands where its time says.
+    """
+    if tap_id is None:
+        return at
+    earlier = conn.execute(_LAST_EARLIER_KNOWN if known else _LAST_EARLIER, (user_id, tap_id)).fetchone()
+    order_at = at if earlier is None or earlier[0] < at else math.nextafter(earlier[0], math.inf)
+    for other_at, other_id in conn.execute(_KNOWN_TAPS_DOWN_FROM, (user_id, order_at)):
+        if other_id < tap_id:
+            break
+        if other_id > tap_id:
+            order_at = math.nextafter(other_at, -math.inf)
+    if known:
+        after, before = math.nextafter(order_at, math.inf), math.nextafter(order_at, -math.inf)
+        conn.execute(_RAISE_UNKNOWN, (after, user_id, tap_id, after))
+        conn.execute(_LOWER_UNKNOWN, (before, user_id, tap_id, before))
+    return order_at
+
+
+def read_punch(row: Sequence[Any]) -> Punch:
+    """A row of SELECT_PUNCH as a punch."""
+    (punch_id, seq, user_id, name, direction, occurred_at, raw_at, time_error_s, time_known, boot_id, boottime_s) = row[:11]
+    (synchronised, reader, badge, source, job_id, state, reason, detail, attempts, remote_id, recorded_as) = row[11:]
+    return Punch(
+        id=punch_id,
+        seq=seq,
+        user_id=user_id,
+        name=name,
+        direction=None if direction is None else Direction(direction),
+        occurred_at=occurred_at,
+        raw_at=raw_at,
+        time_error_s=time_error_s,
+        time_known=bool(time_known),
+        boot_id=boot_id,
+        boottime_s=boottime_s,
+        synchronised=bool(synchronised),
+        reader=reader,
+        badge=badge,
+        source=Source(source),
+        job_id=job_id,
+        state=PunchState(state),
+        reason=reason,
+        detail=detail,
+        attempts=attempts,
+        remote_id=remote_id,
+        recorded_as=None if recorded_as is None else RecordedAs(recorded_as),
+    )
+
+
+def _row_id(cursor: sqlite3.Cursor) -> int:
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid

@@ -1,41 +1,74 @@
-"""The journal of who did what, settings that survive restarts, and boots: the only SQL about them."""
+"""The journal of who did what, settings that survive restarts, and boots: the only SQL about them.
+
+Plain functions on an open connection; they never commit.
+"""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import Any
 
-from daemon.clock import Trust
+from daemon.clock import Trust, TrustSource
 from drivers.reader import Evidence
+
+_JOURNAL = "INSERT INTO journal (at, by, action, punch_id, data) VALUES (?, ?, ?, ?, ?)"
+_GET_SETTING = "SELECT value FROM settings WHERE key = ?"
+_PUT_SETTING = """
+    INSERT INTO settings (key, value) VALUES (?, ?)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value"""
+_DROP_SETTING = "DELETE FROM settings WHERE key = ?"
+_NOTE_BOOT = """
+    INSERT INTO boots (boot_id, first_seen_at, first_boottime_s) VALUES (?, ?, ?) ON CONFLICT (boot_id) DO NOTHING"""
+_PUT_TRUST = """
+    UPDATE boots SET trusted_offset_s = ?2, trusted_error_s = ?3, trusted_source = ?4, trusted_at = ?5 WHERE boot_id = ?1
+    AND (trusted_offset_s, trusted_error_s, trusted_source, trusted_at) IS NOT (?2, ?3, ?4, ?5)"""
+_LIST_TRUSTS = """
+    SELECT boot_id, trusted_offset_s, trusted_error_s, trusted_source, trusted_at FROM boots
+    WHERE trusted_offset_s IS NOT NULL ORDER BY trusted_at"""
+
+
+def to_json(data: dict[str, Any]) -> str:
+    """One compact JSON document with sorted keys, so that equal data is equal text."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def journal(
     conn: sqlite3.Connection, at: float, by: str, action: str, punch_id: str | None = None, data: dict[str, Any] | None = None
 ) -> None:
     """Write one line of the journal."""
-    raise NotImplementedError
+    conn.execute(_JOURNAL, (at, by, action, punch_id, to_json(data or {})))
 
 
 def get_setting(conn: sqlite3.Connection, key: str) -> str | None:
     """A stored setting."""
-    raise NotImplementedError
+    row = conn.execute(_GET_SETTING, (key,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def put_setting(conn: sqlite3.Connection, key: str, value: str | None) -> None:
-    """Store a setting; None removes it."""
-    raise NotImplementedError
+    """Store a setting; None removes it. Nothing is written when it is so already."""
+    if value is None:
+        conn.execute(_DROP_SETTING, (key,))
+    else:
+        conn.execute(_PUT_SETTING, (key, value))
 
 
 def note_boot(conn: sqlite3.Connection, seen: Evidence) -> None:
     """Remember a boot when it is first seen."""
-    raise NotImplementedError
+    conn.execute(_NOTE_BOOT, (seen.boot_id, seen.wall_s, seen.boottime_s))
 
 
 def put_trust(conn: sqlite3.Connection, trust: Trust) -> None:
     """Remember that a boot's clock is trusted."""
-    raise NotImplementedError
+    # A trust says the same about its boot as evidence of the moment it began, so a boot never noted is noted by it.
+    conn.execute(_NOTE_BOOT, (trust.boot_id, trust.since, trust.since - trust.offset_s))
+    conn.execute(_PUT_TRUST, (trust.boot_id, trust.offset_s, trust.error_s, trust.source.value, trust.since))
 
 
 def list_trusts(conn: sqlite3.Connection) -> list[Trust]:
-    """The trust of every boot that has one."""
-    raise NotImplementedError
+    """The trust of every boot that has one, oldest first."""
+    return [
+        Trust(boot_id, offset_s, error_s, TrustSource(source), since)
+        for boot_id, offset_s, error_s, source, since in conn.execute(_LIST_TRUSTS)
+    ]

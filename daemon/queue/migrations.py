@@ -1,0 +1,77 @@
+"""The schema and its steps: schema/NNNN_name.sql, numbered from 0001 without a gap; `user_version` counts those applied.
+
+Each step is one transaction together with its number, so a power cut leaves the database at one version or the next.
+A released step is never edited.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+_FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step: after it the database has version `number`."""
+
+    number: int
+    name: str
+    sql: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """All steps this version of punchd knows, in order."""
+    found = []
+    for file in (importlib.resources.files("daemon.queue") / "schema").iterdir():
+        match = _FILE_NAME.fullmatch(file.name)
+        if match:
+            found.append(Migration(int(match[1]), file.name, file.read_text("utf-8")))
+    found.sort(key=lambda step: step.number)
+    assert [step.number for step in found] == list(range(1, len(found) + 1)) and found, "schema files have a gap"
+    return tuple(found)
+
+
+def schema_version(conn: sqlite3.Connection) -> int:
+    """How many steps this database has had."""
+    return int(conn.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(conn: sqlite3.Connection, steps: Sequence[Migration]) -> None:
+    """Apply the steps the database has not had. Raises sqlite3.Error; then it stands at the last whole step.
+
+    `conn` is in autocommit mode with foreign keys off: a step may rebuild a table, and is checked as a whole instead.
+    """
+    for step in steps[schema_version(conn) :]:
+        conn.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in statements(step.sql):
+                conn.execute(statement)
+            broken = conn.execute("PRAGMA foreign_key_check").fetchall()
+            if broken:
+                raise sqlite3.IntegrityError(f"{step.name} leaves broken references: {broken[:3]}")
+            conn.execute(f"PRAGMA user_version = {step.number:d}")
+            conn.execute("COMMIT")
+        except BaseException:
+            if conn.in_transaction:
+                conn.execute("ROLLBACK")
+            raise
+
+
+def statements(sql: str) -> Iterator[str]:
+    """The single statements of a script. (sqlite3's own executescript would commit the transaction around them.)"""
+    statement = ""
+    for piece in re.split(r"(?<=;)", sql):
+        statement += piece
+        # True at a semicolon that ends a statement, not at one inside a string, a comment or a trigger's body.
+        if sqlite3.complete_statement(statement):
+            yield statement.strip()
+            statement = ""
+    code = re.sub(r"--[^\n]*|/\*.*?\*/", "", statement, flags=re.DOTALL)
+    assert not code.strip(), f"a statement without its semicolon: {code.strip()[:60]}"

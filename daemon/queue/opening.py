@@ -1,0 +1,185 @@
+"""From a path to a checked, migrated and configured SQLite connection, or an error that says how to mend it.
+
+Nothing that is not ours is touched: the header is read as bytes first, then the content through a read-only
+connection, and only what is known to be a punchd database of this version or an older one is opened for writing.
+A new database is made whole under another name and renamed, so `path` never holds half of one.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from daemon.errors import DamagedError, NewerSchemaError, StorageError
+from daemon.queue.migrations import migrate, migrations, schema_version
+from daemon.queue.records import get_setting, put_setting
+
+#: "pnch", in every header: tells our database from any other program's.
+APPLICATION_ID = 0x706E6368
+#: A commit writes every touched page whole into the WAL. A punch touches about seven pages in different tables and
+#: indexes and fills none, so small pages write a quarter of the default's bytes to the card (benchmarked 2026).
+PAGE_SIZE = 1024
+#: Pages in the WAL before a commit copies them into the database. The commit that does waits for it, with a person in
+#: front of the reader: 1 MB keeps that short, and spares the card by copying a page once for many punches.
+WAL_PAGES_MAX = 1000
+#: A WAL that grew during a long check is cut back to this.
+WAL_BYTES_MAX = 4 * 1024 * 1024
+#: Another process (a backup, a curious sqlite3 shell) may hold the database for this long before a tap is refused.
+BUSY_TIMEOUT_MS = 5000
+
+_RUNNING = "database.running"  # in settings from opening until an orderly close
+_HEADER_BYTES = 100
+_MAGIC = b"SQLite format 3\0"
+
+
+def open_file(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """An open connection in autocommit mode, and whether the last stop was not in order.
+
+    The stop counts as unclean from now on, until `mark_clean`. Raises StorageError, NewerSchemaError, DamagedError.
+    """
+    with _explained(path):
+        if _is_new(path):
+            _create(path)
+        else:
+            _examine(path)
+        conn = connect(path)
+        try:
+            _configure(conn)
+            migrate(conn, migrations())
+            conn.execute("PRAGMA foreign_keys = ON")
+            return conn, _mark_running(conn)
+        except BaseException:
+            conn.close()
+            raise
+
+
+def connect(path: Path, *, read_only: bool = False, immutable: bool = False) -> sqlite3.Connection:
+    """A plain connection in autocommit mode; transactions begin and end by statements alone."""
+    query = "mode=ro" if read_only else "mode=rw"
+    uri = f"{path.absolute().as_uri()}?{query}{'&immutable=1' if immutable else ''}"
+    # check_same_thread: a check is interrupted, and a connection closed, from another thread than its own.
+    conn = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
+    conn.execute("PRAGMA trusted_schema = OFF")
+    return conn
+
+
+def mark_clean(conn: sqlite3.Connection) -> None:
+    """Note that this stop is in order, and leave everything in the one file. Raises sqlite3.Error."""
+    put_setting(conn, _RUNNING, None)
+    conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _mark_running(conn: sqlite3.Connection) -> bool:
+    unclean = get_setting(conn, _RUNNING) is not None
+    if not unclean:
+        put_setting(conn, _RUNNING, "1")
+    return unclean
+
+
+def _is_new(path: Path) -> bool:
+    if path.exists() and path.stat().st_size > 0:
+        return False
+    wal = _beside(path, "-wal")
+    if wal.exists() and wal.stat().st_size > 0:
+        raise DamagedError(
+            f"cannot open the database: {path} is missing or empty, but {wal.name} beside it may hold punches; both are "
+            f"left as they are. Bring {path.name} back from a backup, or move {wal.name} away to start anew"
+        )
+    return True
+
+
+def _create(path: Path) -> None:
+    draft = _beside(path, ".new")
+    for leftover in (draft, _beside(draft, "-journal")):
+        leftover.unlink(missing_ok=True)
+    # It holds badges, which are credentials: nobody else reads it. SQLite gives its side files the same mode.
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    with closing(connect(draft)) as conn:
+        conn.execute(f"PRAGMA page_size = {PAGE_SIZE:d}")
+        conn.execute("PRAGMA synchronous = FULL")
+        conn.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
+        migrate(conn, migrations())
+    os.rename(draft, path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)  # the name must survive a power cut as well as the content
+    finally:
+        os.close(directory)
+
+
+def _examine(path: Path) -> None:
+    """Make sure that this is a punchd database we may write to, without changing a byte."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise _damaged(path, "it is no SQLite database")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise DamagedError(
+            f"cannot open the database: {path} belongs to another program; it is left as it is. Move it away or set "
+            "another kiosk.state_dir"
+        )
+    # Without a WAL the file is all there is, and `immutable` reads it without making lock files beside it.
+    with closing(connect(path, read_only=True, immutable=not _beside(path, "-wal").exists())) as conn:
+        version, known = schema_version(conn), len(migrations())
+        conn.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    if version > known:
+        raise NewerSchemaError(
+            f"cannot open the database: {path} was written by a newer punchd (schema {version}, this one knows {known}); "
+            "it is left as it is. Install that version again, or a later one"
+        )
+
+
+def _configure(conn: sqlite3.Connection) -> None:
+    (mode,) = conn.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise sqlite3.OperationalError(f"this file system allows no write-ahead log (journal mode stays {mode})")
+    # FULL: every commit syncs the WAL before it returns. Distributions compile in other defaults, so it is always said.
+    conn.execute("PRAGMA synchronous = FULL")
+    assert conn.execute("PRAGMA synchronous").fetchone() == (2,), "this SQLite refuses synchronous = FULL"
+    conn.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX:d}").fetchall()
+    conn.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX:d}").fetchall()
+    conn.execute("PRAGMA temp_store = MEMORY")  # a sort must not write to the card
+    conn.execute("PRAGMA cell_size_check = ON")  # notice a damaged page when it is read
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _damaged(path: Path, why: str) -> DamagedError:
+    return DamagedError(
+        f"cannot open the database: {path} is damaged ({why}); it is left as it is. Copy it with its -wal file to a safe "
+        "place, try `sqlite3 COPY .recover`, and move it away to start anew"
+    )
+
+
+#: What mends each kind of trouble, by SQLite's primary result code.
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "the disk is full: free some space",
+    sqlite3.SQLITE_READONLY: "it cannot be written: give it and its directory to the user that runs punchd, or mount the "
+    "file system read-write",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: give it and its directory to the user that runs punchd",
+    sqlite3.SQLITE_BUSY: "another program holds it locked: stop that one",
+    sqlite3.SQLITE_IOERR: "the disk does not work: look at the kernel's log (journalctl -k) and replace it",
+}
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system raise while opening into errors that end with their remedy."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise _damaged(path, str(error)) from error
+        remedy = _REMEDIES.get(code, "put the state directory on a local file system that works")
+        raise StorageError(f"cannot open the database {path}: {error}; {remedy}") from error
+    except OSError as error:
+        raise StorageError(
+            f"cannot open the database {path}: {error.strerror}; create its directory, give it to the user that runs "
+            "punchd and leave room on the disk, or set another kiosk.state_dir"
+        ) from error
