@@ -32,6 +32,8 @@ _ALL = (
            "If it was made on a phone or another kiosk, it goes on when that arrives."),
     Reason("earlier_punch_in_review", "held", "An earlier punch of this person is in review and the timesheet would refuse or misplace this one.",
            "Decide the earlier punch (punchctl review list)."),
+    Reason("look_up_refused", "held", "The key may not read time activities, so nothing can be recorded without risking an overlap.",
+           "Give the key the scope time_clock.read; it goes on by itself."),
     # review: needs a person
     Reason("shift_too_long", "review", "Clock-in and clock-out lie further apart than max_shift_hours.",
            "Give the missing time (review resolve ID --clock-out T or --clock-in T) or discard what is wrong."),

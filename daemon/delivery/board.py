@@ -1,0 +1,108 @@
+"""All lanes with something unfinished, and which of them goes next. In memory, rebuilt at start.
+
+Fair as delivery.md says ("Lanes"): what is inside the window first, oldest first; what has expired cannot expire again
+and yields, but gets at least one request in ten.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from dataclasses import dataclass, field
+
+from daemon.delivery.plan import Plan, Read
+from daemon.queue.deliveries import LanePunch
+
+#: Of this many requests in a row at least one is for what has expired, when anything has.
+EXPIRED_SHARE = 10
+
+
+@dataclass(slots=True)
+class Lane:
+    """One person's lane as it was last loaded and planned. `version` tells old heap entries from the current plan."""
+
+    user_id: str
+    punches: list[LanePunch]
+    max_shift_s: int | None
+    plan: Plan = field(default_factory=Plan)
+    version: int = 0
+    deferred_until: float = 0.0
+
+
+class Board:
+    """The lanes, the ones to plan again, and two heaps of those that want a request."""
+
+    def __init__(self) -> None:
+        self.lanes: dict[str, Lane] = {}
+        self.dirty: dict[str, None] = {}
+        self._live: list[tuple[float, str, int]] = []
+        self._expired: list[tuple[float, str, int]] = []
+        self._wakes: list[tuple[float, str, int]] = []
+        self._since_expired = 0
+        self._versions = itertools.count(1)
+
+    def mark(self, user_id: str) -> None:
+        """This lane must be loaded and planned again."""
+        self.dirty[user_id] = None
+
+    def take_dirty(self) -> str | None:
+        """The next lane to load, in the order they were marked."""
+        user_id = next(iter(self.dirty), None)
+        if user_id is not None:
+            del self.dirty[user_id]
+        return user_id
+
+    def put(self, lane: Lane, plan: Plan) -> None:
+        """Keep a lane with its newest plan; a lane without punches is forgotten."""
+        if not lane.punches:
+            self.lanes.pop(lane.user_id, None)
+            return
+        lane.plan, lane.version = plan, next(self._versions)
+        self.lanes[lane.user_id] = lane
+        if plan.request is not None:
+            heap = self._expired if plan.expired else self._live
+            heapq.heappush(heap, (plan.due, lane.user_id, lane.version))
+        if plan.wake_at is not None:
+            heapq.heappush(self._wakes, (plan.wake_at, lane.user_id, lane.version))
+
+    def due_wakes(self, now: float) -> list[Lane]:
+        """Lanes whose plan may have changed by time alone."""
+        due = []
+        while self._wakes and (self._wakes[0][0] <= now or self._current(self._wakes[0]) is None):
+            lane = self._current(heapq.heappop(self._wakes))
+            if lane is not None:
+                due.append(lane)
+        return due
+
+    def next_wake(self) -> float | None:
+        """When `due_wakes` will next have something."""
+        while self._wakes and self._current(self._wakes[0]) is None:
+            heapq.heappop(self._wakes)
+        return self._wakes[0][0] if self._wakes else None
+
+    def best(self) -> Lane | None:
+        """The lane whose request goes next, or None. It stays until its lane is put again."""
+        live, expired = self._top(self._live), self._top(self._expired)
+        if expired is not None and (live is None or self._since_expired >= EXPIRED_SHARE - 1):
+            return expired
+        return live or expired
+
+    def note_request(self, lane: Lane) -> None:
+        """A request for this lane leaves: what the fairness counts."""
+        self._since_expired = 0 if lane.plan.expired else self._since_expired + 1
+
+    def readers(self) -> list[Lane]:
+        """All lanes that wait for a read now."""
+        return [lane for lane in self.lanes.values() if isinstance(lane.plan.request, Read)]
+
+    def _top(self, heap: list[tuple[float, str, int]]) -> Lane | None:
+        while heap:
+            lane = self._current(heap[0])
+            if lane is not None and lane.plan.request is not None:
+                return lane
+            heapq.heappop(heap)
+        return None
+
+    def _current(self, entry: tuple[float, str, int]) -> Lane | None:
+        lane = self.lanes.get(entry[1])
+        return lane if lane is not None and lane.version == entry[2] else None

@@ -1,0 +1,93 @@
+"""Whether requests may leave at all: paused by a person, halted by a refused key, or backing off."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+from daemon.delivery.pacer import backoff_s
+from daemon.delivery.settle import Reach
+
+DeliveryState = Literal["online", "offline", "halted", "paused"]
+
+#: A refused key or a wrong time clock is tried again this often (delivery.md, "halted").
+HALT_RETRY_S = 15 * 60
+#: Answers that prove nothing, in a row, until the way to the service counts as gone.
+UNCLEAR_IS_OFFLINE = 2
+
+
+@dataclass(slots=True)
+class Halt:
+    """Why nothing is sent. `code` is the alarm's: halted or misconfigured."""
+
+    code: str
+    detail: str
+    since: float
+    retry_at: float
+
+
+class Gate:
+    """The state of the way to the service. Told of every answer; times are our best time, Unix seconds."""
+
+    def __init__(self, backoff_max_s: float, rng: random.Random) -> None:
+        self.paused = False
+        self.halt: Halt | None = None
+        self.detail: str | None = None
+        self.offline_since: float | None = None
+        self._failures = 0
+        self._until = 0.0
+        self._last_try_at = 0.0
+        self._backoff_max_s = backoff_max_s
+        self._rng = rng
+
+    @property
+    def state(self) -> DeliveryState:
+        """The one word for status."""
+        if self.paused:
+            return "paused"
+        if self.halt is not None:
+            return "halted"
+        return "online" if self.offline_since is None else "offline"
+
+    def ready_at(self, now: float) -> float:
+        """When the next request may be tried; infinity while paused."""
+        if self.paused:
+            return float("inf")
+        if self.halt is not None:
+            return max(now, self.halt.retry_at)
+        return max(now, self._until)
+
+    def note(self, reach: Reach, detail: str | None, now: float) -> None:
+        """An answer, or the lack of one."""
+        self._last_try_at = now
+        if reach in (Reach.UNREACHED, Reach.UNCLEAR, Reach.CERTIFICATE_TIME):
+            self._failures += 1
+            self._until = now + backoff_s(self._failures, self._backoff_max_s, self._rng)
+            self.detail = detail
+            if self.offline_since is None and (reach is not Reach.UNCLEAR or self._failures >= UNCLEAR_IS_OFFLINE):
+                self.offline_since = now
+            return
+        self._failures, self._until, self.offline_since, self.detail = 0, 0.0, None, None
+        if reach is Reach.KEY_REFUSED:
+            self.halt_for("halted", detail or "the key was refused", now)
+        elif reach is Reach.MISCONFIGURED:
+            self.halt_for("misconfigured", detail or "wrong time clock", now)
+        elif reach is Reach.ANSWERED:
+            self.halt = None
+
+    def halt_for(self, code: str, detail: str, now: float) -> None:
+        """Stop sending until `retry`, or a quarter of an hour."""
+        since = self.halt.since if self.halt is not None else now
+        self.halt = Halt(code, detail, since, now + HALT_RETRY_S)
+
+    def retry(self, now: float) -> None:
+        """Something changed (a person asked, the key file, a link): the next request may be tried at once."""
+        self._until = 0.0
+        self._failures = min(self._failures, 1)
+        if self.halt is not None:
+            self.halt.retry_at = now
+
+    def hurry(self, not_before_s: float) -> None:
+        """A new punch is here: try again soon, but not sooner than this after the last try."""
+        self._until = min(self._until, self._last_try_at + not_before_s)

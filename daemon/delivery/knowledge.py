@@ -1,0 +1,103 @@
+"""What reads have shown of the timesheet, person by person. In memory: after a restart it is read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from daemon.timesheets.timesheet import ShiftRecord
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One person's shifts that touch [since, until], as a read requested at `requested_at` showed them.
+
+    Our own settled writes are added as they happen (`with_record`), so that the view never falls behind ourselves.
+    """
+
+    requested_at: float
+    since: int
+    until: int
+    records: tuple[ShiftRecord, ...]
+
+    def covers(self, second: int) -> bool:
+        """Whether the read asked for this second."""
+        return self.since <= second <= self.until
+
+    def by_id(self, shift_id: str) -> ShiftRecord | None:
+        """The shift with this id."""
+        return next((r for r in self.records if r.id == shift_id), None)
+
+    def starting(self, second: int) -> ShiftRecord | None:
+        """A shift that starts at exactly this second."""
+        return next((r for r in self.records if r.start == second), None)
+
+    def ending(self, second: int) -> ShiftRecord | None:
+        """A shift that ends at exactly this second."""
+        return next((r for r in self.records if r.end == second), None)
+
+    def around(self, second: int) -> ShiftRecord | None:
+        """A finished shift that this second lies inside of (its end excluded)."""
+        return next((r for r in self.records if r.end is not None and r.start <= second < r.end), None)
+
+    def overlapping(self, start: int, end: int) -> ShiftRecord | None:
+        """Anything that overlaps [start, end); an open shift reaches to the end of time."""
+        return next((r for r in self.records if r.start < end and (r.end is None or r.end > start)), None)
+
+    def open_before(self, second: int, within_s: int) -> ShiftRecord | None:
+        """The most recent open shift begun before this second, at most `within_s` earlier."""
+        found = [r for r in self.records if r.end is None and second - within_s <= r.start < second]
+        return max(found, key=lambda r: r.start, default=None)
+
+    def with_record(self, record: ShiftRecord) -> View:
+        """The same view after one of our own writes."""
+        return replace(self, records=(*(r for r in self.records if r.id != record.id), record))
+
+
+#: A write of ours may be missing from a read this soon after it (facts, U10); until then our own knowledge wins.
+WRITES_SHOW_AFTER_S = 60
+
+
+class Knowledge:
+    """The newest view of each person, with our own writes of the last minute in it."""
+
+    def __init__(self) -> None:
+        self._views: dict[str, View] = {}
+        self._written: dict[str, list[tuple[float, ShiftRecord]]] = {}
+        #: When the newest read was requested, None before the first.
+        self.snapshot_at: float | None = None
+
+    def of(self, user_id: str) -> View | None:
+        """What is known of a person."""
+        return self._views.get(user_id)
+
+    def learn(
+        self, user_ids: Iterable[str], requested_at: float, since: int, until: int, records: Iterable[ShiftRecord]
+    ) -> None:
+        """Take in a read that covered these people; each one's older view is replaced."""
+        by_user: dict[str, list[ShiftRecord]] = {user_id: [] for user_id in user_ids}
+        for record in records:
+            if record.user_id in by_user:
+                by_user[record.user_id].append(record)
+        for user_id, found in by_user.items():
+            view = View(requested_at, since, until, tuple(sorted(found, key=lambda r: (r.start, r.id))))
+            young = [w for w in self._written.pop(user_id, ()) if w[0] > requested_at - WRITES_SHOW_AFTER_S]
+            for _, record in young:
+                view = view.with_record(record)
+            if young:
+                self._written[user_id] = young
+            self._views[user_id] = view
+        self.snapshot_at = requested_at
+
+    def note_written(self, record: ShiftRecord, at: float) -> None:
+        """Add one of our own writes that the service's answer proved at `at`."""
+        written = self._written.setdefault(record.user_id, [])
+        written[:] = [w for w in written if w[0] > at - WRITES_SHOW_AFTER_S and w[1].id != record.id]
+        written.append((at, record))
+        view = self._views.get(record.user_id)
+        if view is not None:
+            self._views[record.user_id] = view.with_record(record)
+
+    def forget(self, user_id: str) -> None:
+        """Drop a person's view: the next plan that needs one reads again."""
+        self._views.pop(user_id, None)

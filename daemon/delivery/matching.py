@@ -1,0 +1,95 @@
+"""PURE: does a read show what an attempt wanted to write?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from daemon.delivery.knowledge import View
+from daemon.delivery.policy import ROUNDING_MAX_S
+from daemon.model import RecordedAs
+from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift, ShiftRecord, Write
+
+#: The service's clock and ours may differ by this much when its record's creation is held against our request
+#: (the clock gate lets 10 s pass).
+CLOCKS_DIFFER_S = 15
+
+RECORDED_AS = {
+    OpenShift: RecordedAs.CLOCK_IN,
+    EndShift: RecordedAs.CLOCK_OUT,
+    RecordShift: RecordedAs.TIME_ACTIVITY,
+    CloseShift: RecordedAs.SHIFT_UPDATE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exactly:
+    """The read shows it, to the second."""
+
+    record: ShiftRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """The read shows it, surely ours, with another time (`off_s`: theirs minus ours)."""
+
+    record: ShiftRecord
+    off_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resembling:
+    """The read shows something near it that may be ours or another's."""
+
+    record: ShiftRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The read does not show it."""
+
+
+Match = Exactly | Rounded | Resembling | Absent
+
+
+def match(step: Write, view: View, sent_at: float, ours: Collection[str]) -> Match:
+    """Hold a read against what an attempt made at `sent_at` wanted. `ours` are record ids of our other punches."""
+    if isinstance(step, OpenShift):
+        return _match_open(step, view, sent_at, ours)
+    if isinstance(step, RecordShift):
+        return _match_recorded(step, view)
+    record = view.by_id(step.shift_id)
+    wanted = step.at if isinstance(step, EndShift) else step.end
+    if record is None or record.end is None:
+        return Absent()
+    if record.end == wanted:
+        return Exactly(record)
+    if isinstance(step, EndShift) and record.ended_by == "api" and abs(record.end - wanted) <= ROUNDING_MAX_S:
+        return Rounded(record, record.end - wanted)
+    return Absent()
+
+
+def _match_open(step: OpenShift, view: View, sent_at: float, ours: Collection[str]) -> Match:
+    exact = view.starting(step.at)
+    if exact is not None:
+        return Exactly(exact)
+    for record in view.records:
+        off = record.start - step.at
+        if record.id in ours or abs(off) > ROUNDING_MAX_S or record.started_by not in (None, "api"):
+            continue
+        if record.created_at is None:
+            return Resembling(record)
+        if record.created_at >= sent_at - CLOCKS_DIFFER_S:
+            return Rounded(record, off)
+    return Absent()
+
+
+def _match_recorded(step: RecordShift, view: View) -> Match:
+    for record in view.records:
+        if record.start == step.start and record.end == step.end:
+            return Exactly(record)
+    for record in view.records:
+        if record.note is not None and step.reference in record.note:
+            off_start, off_end = record.start - step.start, (record.end or step.end) - step.end
+            return Rounded(record, max(off_start, off_end, key=abs))
+    return Absent()

@@ -1,0 +1,94 @@
+"""PURE: how fast requests may go. Told what was sent and what the headers said, answers when the next one may leave.
+
+The account's budget is shared with everything else the company runs (facts 1.3): the headers are obeyed, a reserve is
+kept for live punches, and our own ceiling stays under both. All times are passed in, Unix seconds by our best time;
+resets in headers are server time and are shifted by the caller's `server_ahead_s`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import asdict, replace
+
+from daemon.timesheets.timesheet import Budget
+
+#: Without a reset header a throttled account waits this long (facts 1.3).
+THROTTLE_S = 60.0
+#: The first pause after a failure; it doubles from here to the configured cap.
+BACKOFF_FIRST_S = 1.0
+
+
+class Pacer:
+    """The account's budget as far as it is known, and our own ceiling."""
+
+    def __init__(self, requests_per_minute: int) -> None:
+        assert requests_per_minute > 0
+        self.requests_per_minute = requests_per_minute
+        self._sent: deque[float] = deque()
+        self._budget: Budget | None = None
+        self._ahead_s = 0.0
+        self._blocked_until = 0.0
+
+    def ready_at(self, now: float, *, live: bool) -> float:
+        """When the next request may leave: `now`, or later. Requests that are not `live` leave the reserve alone."""
+        at = max(now, self._blocked_until)
+        while self._sent and self._sent[0] <= now - 60:
+            self._sent.popleft()
+        if len(self._sent) >= self.requests_per_minute:
+            at = max(at, self._sent[-self.requests_per_minute] + 60)
+        budget = self._budget
+        if budget is None:
+            return at
+        for limit, remaining, reset_at in (
+            (budget.minute_limit, budget.minute_remaining, budget.minute_reset_at),
+            (budget.day_limit, budget.day_remaining, budget.day_reset_at),
+        ):
+            if remaining is None or reset_at is None or reset_at - self._ahead_s <= now:
+                continue
+            if remaining <= (0 if live else reserve(limit)):
+                at = max(at, reset_at - self._ahead_s)
+        return at
+
+    def note_sent(self, now: float) -> None:
+        """A request leaves."""
+        self._sent.append(now)
+        if len(self._sent) > 2 * self.requests_per_minute:
+            self._sent.popleft()
+        budget = self._budget
+        if budget is not None:  # until its answer says better, it cost one
+            self._budget = replace(
+                budget,
+                minute_remaining=None if budget.minute_remaining is None else max(0, budget.minute_remaining - 1),
+                day_remaining=None if budget.day_remaining is None else max(0, budget.day_remaining - 1),
+            )
+
+    def note_budget(self, budget: Budget | None, server_ahead_s: float) -> None:
+        """An answer's headers. Limits that are not told this time are kept."""
+        if budget is None:
+            return
+        self._ahead_s = server_ahead_s
+        told = {name: value for name, value in asdict(budget).items() if value is not None}
+        self._budget = replace(self._budget or Budget(), **told)
+
+    def note_throttled(self, now: float, until: float | None, server_ahead_s: float) -> float:
+        """The service refused for its budget: the whole account waits. Until when, by our best time."""
+        told = None if until is None else until - server_ahead_s
+        self._blocked_until = max(now + 1, told) if told is not None else now + THROTTLE_S
+        return self._blocked_until
+
+    @property
+    def budget(self) -> Budget | None:
+        """What is known of the account's budget."""
+        return self._budget
+
+
+def reserve(limit: int | None) -> int:
+    """How many requests of a window are kept for live punches (delivery.md, "The budget is scarce")."""
+    return min(10, max(1, (limit or 0) // 5))
+
+
+def backoff_s(failures: int, cap_s: float, rng: random.Random) -> float:
+    """How long to wait after the n-th failure in a row (from 1): doubling to a cap, jittered so that kiosks spread."""
+    full = min(cap_s, BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 30))
+    return full * rng.uniform(0.5, 1.0)

@@ -1,0 +1,198 @@
+"""PURE: one lane, what is known of the timesheet, and now, make the next step. The table of delivery.md.
+
+The rules, in the order they are asked:
+
+1.  An attempt whose outcome is unknown is looked up before anything else in its lane (unknown.py).
+2.  Nothing is sent on an untrusted clock, and nothing whose time or direction is not known.
+3.  What a read shows already recorded is delivered.
+4.  A clock-in and its own clock-out more than max_shift apart, or less than a second, are never one shift.
+5.  Inside the service's reach punches go live; beyond it only whole shifts are recorded, or an open one is closed by an
+    update that is read back.
+6.  What a read contradicts is not sent; it goes to review with what the read showed.
+7.  A punch in review holds back its own counterpart, and live punches while the timesheet still shows its shift open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from daemon.delivery.knowledge import View
+from daemon.delivery.plan import Plan
+from daemon.delivery.policy import FUTURE_MAX_S, LOOK_AGAIN_MIN_S, Moment, Policy
+from daemon.delivery.unknown import in_flight
+from daemon.delivery.walk import Walk, described, reference
+from daemon.model import Direction, PunchState, RecordedAs
+from daemon.queue.deliveries import LanePunch
+from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift, ShiftRecord
+
+
+def plan_lane(lane: Sequence[LanePunch], view: View | None, moment: Moment, policy: Policy) -> Plan:
+    """What this lane wants next.
+
+    `lane`: the person's unfinished punches and their neighbours in lane order, discarded ones left out. Never raises
+    for any lane the queue can hold.
+    """
+    walk = Walk(lane, view, moment, policy)
+    for index, entry in enumerate(lane):
+        if entry.punch.state.finished or entry.punch.state is PunchState.REVIEW:
+            continue
+        if walk.states[index] is not entry.punch.state:  # settled together with its clock-in
+            continue
+        if not _take(walk, index):
+            break
+    return Plan(tuple(walk.verdicts), walk.request, walk.expired, walk.due, walk.wake_at)
+
+
+def _take(walk: Walk, index: int) -> bool:
+    punch = walk.punches[index]
+    if walk.states[index] is PunchState.IN_FLIGHT:
+        return in_flight(walk, index)
+    if not walk.moment.trusted or not punch.time_known or punch.direction is None:
+        return True if walk.states[index] is PunchState.HELD else walk.hold(index, "clock_untrusted")
+    if punch.second - walk.moment.server_now > FUTURE_MAX_S:
+        return walk.review(index, "clock_ahead")
+    if not walk.seconds_passed(punch):
+        return False
+    if punch.direction is Direction.CLOCK_IN:
+        return _clock_in(walk, index)
+    return _clock_out(walk, index)
+
+
+def _clock_in(walk: Walk, index: int) -> bool:
+    punch = walk.punches[index]
+    if (record := walk.view.starting(punch.second) if walk.view else None) is not None:
+        return walk.deliver(index, record, RecordedAs.CLOCK_IN)
+    if walk.too_long_after(index):
+        walk.review(index + 1, "shift_too_long", walk.pair_text(index))
+        return walk.review(index, "shift_too_long", walk.pair_text(index))
+    if walk.too_old_for_live(index):
+        return _expired_clock_in(walk, index)
+    walk.wake_when_expired(punch)
+    if (record := walk.view.around(punch.second) if walk.view else None) is not None:
+        return walk.review(index, "overlaps_existing_shift", described(record))
+    if walk.blocked_by_open_shift(index):
+        return walk.hold(index, "earlier_punch_in_review")
+    if walk.stale(punch):
+        return walk.read(index)
+    return walk.send(index, OpenShift(punch.user_id, punch.second, punch.job_id))
+
+
+def _expired_clock_in(walk: Walk, index: int) -> bool:
+    punch = walk.punches[index]
+    after = walk.punches[index + 1] if index + 1 < len(walk.punches) else None
+    if after is None:
+        if walk.moment.server_now > punch.second + walk.policy.max_shift_s:
+            return walk.review(index, "missing_clock_out")
+        walk.wake(punch.second + walk.policy.max_shift_s + 1)
+        return walk.hold(index, "waiting_for_clock_out")
+    if after.direction is None or not after.time_known:
+        return walk.hold(index, "waiting_for_clock_out")
+    if after.direction is Direction.CLOCK_IN or not walk.is_pair(index) or walk.states[index + 1].finished:
+        return walk.review(index, "missing_clock_out")
+    if walk.states[index + 1] is PunchState.REVIEW:
+        return walk.hold(index, "earlier_punch_in_review")
+    return _completed_shift(walk, index)
+
+
+def _completed_shift(walk: Walk, index: int) -> bool:
+    start, end = walk.punches[index], walk.punches[index + 1]
+    if not walk.seconds_passed(end):
+        return False
+    if walk.stale(start, asked_after=end.occurred_at):
+        return walk.read(index, expired=True)
+    assert walk.view is not None
+    record = walk.view.overlapping(start.second, end.second)
+    if record is not None:
+        walk.review(index + 1, "overlaps_existing_shift", described(record))
+        return walk.review(index, "overlaps_existing_shift", described(record))
+    step = RecordShift(start.user_id, start.second, end.second, reference(start), start.job_id)
+    return walk.send(index, step, pair=True, expired=True)
+
+
+def _clock_out(walk: Walk, index: int) -> bool:
+    punch = walk.punches[index]
+    before = walk.punches[index - 1] if index else None
+    if before is None or before.direction is Direction.CLOCK_OUT:
+        return _foreign_clock_out(walk, index)
+    if before.direction is None or not before.time_known:
+        return walk.hold(index, "earlier_punch_undecided")
+    if punch.second - before.second > walk.policy.max_shift_s:
+        return walk.review(index, "shift_too_long", walk.pair_text(index - 1))
+    if not walk.is_pair(index - 1):
+        return walk.review(index, "same_second")
+    state, reason, shift_id = walk.states[index - 1], walk.reasons[index - 1], walk.remote_ids[index - 1]
+    recorded = state is PunchState.DELIVERED or (state is PunchState.REVIEW and reason == "server_changed_time")
+    if recorded and shift_id is not None:
+        return _own_clock_out(walk, index, shift_id)
+    if state is PunchState.REVIEW and reason == "already_open":
+        return _foreign_clock_out(walk, index)
+    if state is PunchState.HELD and reason == "clock_untrusted":
+        return walk.hold(index, "earlier_punch_undecided")
+    return walk.hold(index, "earlier_punch_in_review")
+
+
+def _own_clock_out(walk: Walk, index: int, shift_id: str) -> bool:
+    """Its clock-in stands on the timesheet as `shift_id`."""
+    punch = walk.punches[index]
+    record = walk.view.by_id(shift_id) if walk.view else None
+    if record is not None and record.end is not None:
+        return _already_ended(walk, index, record)
+    if not walk.too_old_for_live(index):
+        walk.wake_when_expired(punch)
+        if walk.stale(punch):
+            return walk.read(index)
+        if walk.view is not None and record is None and walk.view.requested_at > punch.occurred_at:
+            return walk.review(index, "shift_gone")
+        return walk.send(index, EndShift(punch.user_id, punch.second, shift_id))
+    if walk.stale(punch, asked_after=punch.occurred_at):
+        return walk.read(index, expired=True)
+    if record is None:
+        return walk.review(index, "shift_gone")
+    return _close_late(walk, index, record)
+
+
+def _already_ended(walk: Walk, index: int, record: ShiftRecord) -> bool:
+    punch = walk.punches[index]
+    if record.end == punch.second:
+        return walk.deliver(index, record, RecordedAs.CLOCK_OUT)
+    if not record.auto_ended:
+        return walk.review(index, "already_clocked_out", described(record))
+    if walk.policy.after_auto_clock_out == "correct" and not walk.gave_up_closing(index):
+        return walk.send(index, CloseShift(punch.user_id, record.id, punch.second, reference(punch)))
+    return walk.review(index, "auto_clocked_out", described(record))
+
+
+def _close_late(walk: Walk, index: int, record: ShiftRecord) -> bool:
+    punch = walk.punches[index]
+    if not walk.policy.close_late_by_update or walk.gave_up_closing(index):
+        return walk.review(index, "could_not_close", described(record))
+    step = CloseShift(punch.user_id, record.id, punch.second, reference(punch))
+    return walk.send(index, step, expired=True)
+
+
+def _foreign_clock_out(walk: Walk, index: int) -> bool:
+    """Its clock-in is unknown here: a phone's, or another kiosk's. Only a read made after the tap may speak."""
+    punch = walk.punches[index]
+    expired = walk.too_old_for_live(index)
+    view = walk.view
+    if view is None or view.requested_at < punch.occurred_at or not view.covers(punch.second):
+        return walk.read(index, expired=expired)
+    if (record := view.ending(punch.second)) is not None:
+        return walk.deliver(index, record, RecordedAs.CLOCK_OUT)
+    record = view.open_before(punch.second, walk.policy.max_shift_s)
+    if record is not None:
+        if walk.stale(punch):
+            return walk.read(index, expired=expired)
+        if expired:
+            return _close_late(walk, index, record)
+        return walk.send(index, EndShift(punch.user_id, punch.second, record.id))
+    if expired:
+        if view.requested_at < punch.occurred_at + walk.policy.reach_s:
+            return walk.read(index, expired=True)
+        return walk.review(index, "no_matching_clock_in")
+    waited = max(LOOK_AGAIN_MIN_S, view.requested_at - punch.occurred_at)
+    if walk.moment.now >= view.requested_at + waited:
+        return walk.read(index)
+    walk.wake(view.requested_at + waited)
+    walk.wake_when_expired(punch)
+    return walk.hold(index, "waiting_for_clock_in")

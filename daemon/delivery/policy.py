@@ -1,0 +1,56 @@
+"""What the planner is told beside the lane: the rules in force and the moment it plans for. Frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Punches older than this at sending are preceded by a read: managers type in what an outage hid (delivery.md, "Read
+#: before writing after an outage"). A read younger than this still speaks.
+READ_AFTER_S = 15 * 60
+#: A time on the timesheet this near to ours is the service's rounding, further off it needs a person (delivery.md).
+ROUNDING_MAX_S = 15 * 60
+#: Never send a time later than this before now: the service refuses its future, and clocks differ (facts, U6).
+SEND_AFTER_S = 2
+#: A punch further in the future than this is not early but wrong: the clock it was taken by was ahead.
+FUTURE_MAX_S = 60
+#: One list request reaches at most 90 days (facts 1.5); zones and days around take some of it.
+READ_SPAN_MAX_S = 80 * 86400
+#: The second look at an unknown outcome comes this many settling times after the request (facts, U10: 5 s and 30 s).
+SECOND_LOOK = 6
+#: A clock-out that waits for a clock-in made elsewhere is looked for again after at least this long, then ever later.
+LOOK_AGAIN_MIN_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules in force: what the service can do, and what the owner configured. Durations in seconds.
+
+    `lookback_s` None means that live requests reach back without limit; `live` False that only completed shifts exist.
+    `can_look_up` turns False when the service refuses reads to this key.
+    """
+
+    max_shift_s: int = 14 * 3600
+    lookback_s: int | None = 12 * 3600
+    margin_s: int = 600
+    settle_s: float = 5.0
+    backoff_max_s: float = 300.0
+    after_auto_clock_out: str = "review"  # review | correct
+    close_late_by_update: bool = True
+    live: bool = True
+    can_look_up: bool = True
+
+    @property
+    def reach_s(self) -> float:
+        """How old a punch may be to still go live."""
+        if not self.live:
+            return -1.0
+        return float("inf") if self.lookback_s is None else self.lookback_s - self.margin_s
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When the planner plans: our best time, the service's time as far as known (Unix seconds), and the clock gate."""
+
+    now: float
+    server_now: float
+    trusted: bool

@@ -1,0 +1,158 @@
+"""What the loop reads and writes in one transaction each. No SQL of its own: functions of daemon/queue, put together.
+
+Every change is made only if the punch still stands where the plan saw it: a person may have decided in the meantime.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from daemon.delivery.plan import Send, Verdict
+from daemon.delivery.settle import Settlement
+from daemon.delivery.steps import encode
+from daemon.errors import NotFoundError, RefusedError
+from daemon.model import Punch, PunchState
+from daemon.queue import deliveries, people, records
+from daemon.queue.deliveries import LanePunch, counts, unfinished_lanes
+from daemon.queue.queue import find_punch
+from daemon.timesheets.timesheet import Reply
+
+_PAUSED = "delivery.paused"
+
+
+def load(conn: sqlite3.Connection, user_id: str) -> tuple[list[LanePunch], int | None]:
+    """A person's lane, and their own max_shift_s where they have one."""
+    employee = people.find_employee(conn, user_id)
+    return deliveries.load_lane(conn, user_id), employee.max_shift_s if employee else None
+
+
+def apply(conn: sqlite3.Connection, verdicts: Sequence[Verdict], planned: Mapping[str, PunchState], at: float) -> None:
+    """Write down what the planner decided without a request, where nothing changed since it looked."""
+    for verdict in verdicts:
+        punch = find_punch(conn, verdict.punch_id)
+        if punch is None or (punch.state is not planned[verdict.punch_id] and not _moved_by(verdicts, punch)):
+            continue
+        if verdict.attempt_id is not None and verdict.attempt_outcome is not None:
+            deliveries.end_attempt(conn, verdict.attempt_id, verdict.attempt_outcome, at=at, detail=verdict.detail)
+        _move(conn, verdict, at)
+
+
+def _moved_by(verdicts: Sequence[Verdict], punch: Punch) -> bool:
+    """Whether the punch's state is what an earlier verdict of the same plan made it."""
+    return any(v.punch_id == punch.id and v.state is punch.state for v in verdicts)
+
+
+def begin(conn: sqlite3.Connection, send: Send, at: float) -> int | None:
+    """Journal a request before it leaves; None when one of its punches is no longer pending."""
+    for punch_id in send.punch_ids:
+        punch = find_punch(conn, punch_id)
+        if punch is None or punch.state is not PunchState.PENDING:
+            return None
+    kind, fields = encode(send.step)
+    return deliveries.begin_attempt(conn, kind, fields, send.punch_ids, at)
+
+
+def settle(
+    conn: sqlite3.Connection, send: Send, attempt_id: int, settlement: Settlement, reply: Reply, at: float
+) -> None:
+    """Write down an answer. An attempt whose outcome is not known stays open; why is journalled."""
+    detail = settlement.detail
+    if settlement.attempt_outcome is not None:
+        deliveries.end_attempt(
+            conn,
+            attempt_id,
+            settlement.attempt_outcome,
+            at=at,
+            status=reply.status,
+            request_id=reply.request_id,
+            detail=detail or reply.body,
+        )
+    else:
+        for punch_id in send.punch_ids:
+            data = {"attempt": attempt_id, "why": detail, "status": reply.status}
+            records.journal(conn, at, "automatic", "attempt.unanswered", punch_id, data)
+    for verdict in settlement.verdicts:
+        _move(conn, verdict, at)
+
+
+def _move(conn: sqlite3.Connection, verdict: Verdict, at: float) -> None:
+    deliveries.set_state(
+        conn,
+        verdict.punch_id,
+        verdict.state,
+        at=at,
+        reason=verdict.reason,
+        detail=verdict.detail,
+        remote_id=verdict.remote_id,
+        recorded_as=verdict.recorded_as,
+    )
+
+
+def retry(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float, by: str) -> list[Punch]:
+    """Take punches out of review. One whose last request has no known outcome is looked up first, not sent."""
+    for punch_id in punch_ids:
+        punch = _existing(conn, punch_id)
+        if punch.state is not PunchState.REVIEW:
+            raise RefusedError(
+                f"Cannot retry {punch_id}: it is {punch.state}, not in review. See: punchctl punches show {punch_id}"
+            )
+        entry = next((e for e in deliveries.load_lane(conn, punch.user_id) if e.punch.id == punch_id), None)
+        unknown = entry is not None and entry.attempt is not None and entry.attempt.ended_at is None
+        state = PunchState.IN_FLIGHT if unknown else PunchState.PENDING
+        deliveries.set_state(conn, punch_id, state, at=at, by=by)
+        records.journal(conn, at, by, "review.retried", punch_id)
+    return [_existing(conn, punch_id) for punch_id in punch_ids]
+
+
+def discard(conn: sqlite3.Connection, punch_id: str, why: str, at: float, by: str) -> Punch:
+    """Decide that a punch is not sent. One that is out, or delivered, cannot be discarded."""
+    punch = _existing(conn, punch_id)
+    if punch.state not in (PunchState.REVIEW, PunchState.HELD, PunchState.PENDING):
+        remedy = (
+            "wait until its outcome is known" if punch.state is PunchState.IN_FLIGHT else "change it in the service"
+        )
+        raise RefusedError(f"Cannot discard {punch_id}: it is {punch.state}; {remedy}.")
+    deliveries.set_state(conn, punch_id, PunchState.DISCARDED, at=at, by=by, reason="by_decision", detail=why)
+    records.journal(conn, at, by, "review.discarded", punch_id, {"reason": why})
+    return _existing(conn, punch_id)
+
+
+def give_up(conn: sqlite3.Connection, user_id: str, why: str, at: float) -> None:
+    """Put a person's oldest punch that is not finished and not in review there, because planning it failed."""
+    for entry in deliveries.load_lane(conn, user_id):
+        if entry.punch.state in (PunchState.PENDING, PunchState.HELD, PunchState.IN_FLIGHT):
+            deliveries.set_state(conn, entry.punch.id, PunchState.REVIEW, at=at, reason="internal_error", detail=why)
+            return
+
+
+def take_back(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float) -> None:
+    """Refusals that turn out to be a misconfiguration: nobody's punch stays in review for it."""
+    for punch_id in punch_ids:
+        punch = find_punch(conn, punch_id)
+        if punch is not None and punch.state is PunchState.REVIEW:
+            deliveries.set_state(conn, punch_id, PunchState.PENDING, at=at)
+
+
+def is_paused(conn: sqlite3.Connection) -> bool:
+    """Whether a person paused delivery."""
+    return records.get_setting(conn, _PAUSED) is not None
+
+
+def set_paused(conn: sqlite3.Connection, paused: bool, at: float, by: str) -> None:
+    """Remember that delivery is paused, or goes on."""
+    records.put_setting(conn, _PAUSED, str(at) if paused else None)
+    records.journal(conn, at, by, "sync.paused" if paused else "sync.resumed")
+
+
+def _existing(conn: sqlite3.Connection, punch_id: str) -> Punch:
+    punch = find_punch(conn, punch_id)
+    if punch is None:
+        raise NotFoundError(f"Cannot find a punch {punch_id}. List them with: punchctl punches list")
+    return punch
+
+
+__all__ = [
+    "apply", "begin", "counts", "discard", "give_up", "is_paused", "load", "retry", "set_paused", "settle", "take_back",
+    "unfinished_lanes",
+]  # fmt: skip

@@ -1,0 +1,99 @@
+"""PURE: an attempt whose outcome is not known, held against what reads show of the timesheet.
+
+Looked up after the settling time and once more later (facts, U10); found is delivered, absent twice goes again. An
+attempt refused because of a state (`CONFLICTS`) is looked up at once: the state may be our own doing.
+"""
+
+from __future__ import annotations
+
+from daemon.delivery.matching import RECORDED_AS, Absent, Exactly, Resembling, Rounded, match
+from daemon.delivery.policy import ROUNDING_MAX_S, SECOND_LOOK
+from daemon.delivery.steps import decode
+from daemon.delivery.walk import Walk, described
+from daemon.model import PunchState
+from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, ShiftRecord, Write
+
+#: Outcomes of an attempt that ask for a read before they are judged (timesheet.Conflict).
+CONFLICTS = ("already_open", "no_open_shift", "before_clock_in", "shift_gone")
+
+
+def in_flight(walk: Walk, index: int) -> bool:
+    """Judge or look up an attempt whose outcome is not known; nothing else in the lane goes on before."""
+    attempt = walk.lane[index].attempt
+    if not walk.moment.trusted:
+        return False
+    if attempt is None:  # cannot be written by the queue; a person must look, nothing is sent again
+        return walk.review(index, "outcome_unclear")
+    step = decode(attempt.kind, attempt.step)
+    conflict = attempt.outcome if attempt.outcome in CONFLICTS else None
+    first_look = attempt.sent_at + (0 if conflict else walk.policy.settle_s)
+    known_since = walk.view.requested_at if walk.view else float("-inf")
+    if walk.view is not None and known_since >= max(attempt.sent_at, attempt.ended_at or 0):
+        ours = {other for i, other in enumerate(walk.remote_ids) if other is not None and i != index}
+        found = match(step, walk.view, attempt.sent_at, ours - {getattr(step, "shift_id", None)})
+        if isinstance(found, Exactly):
+            return _found(walk, index, found.record, step)
+        if isinstance(found, Rounded) and not conflict:
+            return _found_rounded(walk, index, found, step)
+        if conflict:
+            return _judge_conflict(walk, index, conflict, step)
+        if known_since >= attempt.sent_at + SECOND_LOOK * walk.policy.settle_s:
+            return _never_happened(walk, index, step, found)
+        if known_since >= first_look:
+            first_look = attempt.sent_at + SECOND_LOOK * walk.policy.settle_s
+    if walk.moment.now < first_look:
+        walk.wake(first_look)
+        return False
+    return walk.read(index)
+
+
+def _found(walk: Walk, index: int, record: ShiftRecord, step: Write) -> bool:
+    for i in walk.covered(index):
+        walk.settle(i, PunchState.DELIVERED, record=record, as_=RECORDED_AS[type(step)], outcome="found")
+    return True
+
+
+def _found_rounded(walk: Walk, index: int, found: Rounded, step: Write) -> bool:
+    small = abs(found.off_s) <= ROUNDING_MAX_S
+    for i in walk.covered(index):
+        walk.settle(
+            i,
+            PunchState.DELIVERED if small else PunchState.REVIEW,
+            reason=None if small else "server_changed_time",
+            detail=described(found.record),
+            record=found.record,
+            as_=RECORDED_AS[type(step)],
+            outcome="found_changed",
+        )
+    return True
+
+
+def _judge_conflict(walk: Walk, index: int, conflict: str, step: Write) -> bool:
+    """The service refused because of a state that the read has now shown."""
+    attempt, view = walk.lane[index].attempt, walk.view
+    assert attempt is not None
+    assert view is not None
+    reason, record = conflict, None
+    if isinstance(step, EndShift):
+        record = view.by_id(step.shift_id)
+        if record is None:
+            reason = "shift_gone"
+        elif record.end is not None:
+            reason = "auto_clocked_out" if record.auto_ended else "already_clocked_out"
+    elif isinstance(step, OpenShift):
+        record = view.open_before(step.at, walk.policy.max_shift_s * 10)
+    shown = described(record) if record else "no such shift"
+    walk.settle(index, PunchState.REVIEW, reason=reason, detail=f"{attempt.detail or conflict}; {shown}")
+    return True
+
+
+def _never_happened(walk: Walk, index: int, step: Write, found: Resembling | Absent | Rounded) -> bool:
+    """Looked up twice and not there: it may go again, but never beside something that resembles it."""
+    for i in walk.covered(index):
+        if isinstance(found, Resembling):
+            walk.settle(i, PunchState.REVIEW, reason="outcome_unclear", detail=described(found.record))
+        elif isinstance(step, CloseShift):
+            walk.settle(i, PunchState.REVIEW, reason="could_not_close", outcome="did_not_take")
+        else:
+            walk.settle(i, PunchState.PENDING, outcome="absent")
+    return False

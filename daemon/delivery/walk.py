@@ -1,0 +1,217 @@
+"""PURE: one lane while it is planned: the facts between its punches, and the answers a row can give.
+
+Rows (daemon/delivery/planner.py, unknown.py) ask a `Walk` what holds and end in one of its answers; each answer says
+whether the lane's next punch may be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from daemon.delivery.knowledge import View
+from daemon.delivery.matching import RECORDED_AS
+from daemon.delivery.plan import Read, Send, Verdict
+from daemon.delivery.policy import READ_AFTER_S, READ_SPAN_MAX_S, SEND_AFTER_S, Moment, Policy
+from daemon.delivery.steps import decode
+from daemon.model import Direction, Punch, PunchState, RecordedAs
+from daemon.queue.deliveries import LanePunch
+from daemon.timesheets.timesheet import ShiftRecord, Write
+
+#: A lane is read a little beyond its punches, so that a shift touching their edge is seen.
+_READ_AROUND_S = 3600
+#: A clock-out in review for one of these reasons left no open shift behind on the timesheet.
+_NOT_OPEN_ANY_MORE = ("auto_clocked_out", "already_clocked_out", "no_open_shift", "shift_gone", "server_changed_time")
+
+
+@dataclass
+class Walk:
+    """One pass over a lane, from its oldest punch on. `states` follow the verdicts given so far."""
+
+    lane: Sequence[LanePunch]
+    view: View | None
+    moment: Moment
+    policy: Policy
+    verdicts: list[Verdict] = field(default_factory=list)
+    request: Send | Read | None = None
+    expired: bool = False
+    due: float = 0.0
+    wake_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.punches: list[Punch] = [entry.punch for entry in self.lane]
+        self.states = [punch.state for punch in self.punches]
+        self.reasons = [punch.reason for punch in self.punches]
+        self.remote_ids = [punch.remote_id for punch in self.punches]
+
+    # --- what holds between punches
+
+    def is_pair(self, index: int) -> bool:
+        """Whether the punch after this clock-in is its own clock-out."""
+        if index + 1 >= len(self.punches):
+            return False
+        start, end = self.punches[index], self.punches[index + 1]
+        if end.direction is not Direction.CLOCK_OUT or not end.time_known:
+            return False
+        return 1 <= end.second - start.second <= self.policy.max_shift_s
+
+    def too_long_after(self, index: int) -> bool:
+        """Whether the next punch is a clock-out beyond max_shift_s: never one shift, nothing is sent."""
+        if index + 1 >= len(self.punches):
+            return False
+        start, end = self.punches[index], self.punches[index + 1]
+        known = end.time_known and end.direction is Direction.CLOCK_OUT and not self.states[index + 1].finished
+        return known and end.second - start.second > self.policy.max_shift_s
+
+    def blocked_by_open_shift(self, index: int) -> bool:
+        """Whether the timesheet still shows an earlier shift of ours open, whose clock-out is in review or held."""
+        for i in range(1, index):
+            out_stuck = self.states[i] in (PunchState.REVIEW, PunchState.HELD)
+            opened_here = (
+                self.punches[i].direction is Direction.CLOCK_OUT
+                and self.punches[i - 1].direction is Direction.CLOCK_IN
+                and self.states[i - 1] is PunchState.DELIVERED
+            )
+            if not (out_stuck and opened_here):
+                continue
+            record = self.view.by_id(self.remote_ids[i - 1] or "") if self.view else None
+            if record is not None and record.end is not None:
+                continue
+            if self.view is not None and record is None and self.view.requested_at > self.punches[i].occurred_at:
+                continue
+            if self.reasons[i] not in _NOT_OPEN_ANY_MORE:
+                return True
+        return False
+
+    def gave_up_closing(self, index: int) -> bool:
+        """Whether closing this shift by an update was tried and did not take."""
+        attempt = self.lane[index].attempt
+        return attempt is not None and attempt.kind == "close_shift" and attempt.outcome == "did_not_take"
+
+    # --- time
+
+    def too_old_for_live(self, index: int) -> bool:
+        """Whether it is too old to go live: by the service's clock as far as known, or by its own word."""
+        attempt = self.lane[index].attempt
+        told = attempt is not None and attempt.outcome == "too_old"
+        return told or self.moment.server_now - self.punches[index].second > self.policy.reach_s
+
+    def stale(self, punch: Punch, asked_after: float | None = None) -> bool:
+        """Whether a read is owed before writing: the punch is old, or the read must be newer than `asked_after`."""
+        if asked_after is None:
+            if self.moment.now - punch.occurred_at <= READ_AFTER_S or not self.policy.can_look_up:
+                return False
+            asked_after = 0.0
+        if self.view is None or not self.view.covers(punch.second):
+            return True
+        return self.view.requested_at < max(self.moment.now - READ_AFTER_S, asked_after)
+
+    def seconds_passed(self, punch: Punch) -> bool:
+        """Whether the service will not take this second for its future; else wakes then."""
+        early = punch.second + SEND_AFTER_S - self.moment.server_now
+        if early > 0:
+            self.wake(self.moment.now + early)
+        return early <= 0
+
+    def wake_when_expired(self, punch: Punch) -> None:
+        """Plan again when this punch leaves the service's reach."""
+        if self.policy.reach_s != float("inf"):
+            self.wake(self.moment.now + punch.second + self.policy.reach_s - self.moment.server_now + 1)
+
+    def wake(self, at: float) -> None:
+        """Plan again at this time, or earlier."""
+        self.wake_at = at if self.wake_at is None else min(self.wake_at, at)
+
+    # --- answers
+
+    def hold(self, index: int, reason: str) -> bool:
+        """It waits for something; the lane goes on."""
+        if self.states[index] is not PunchState.HELD or self.reasons[index] != reason:
+            self.settle(index, PunchState.HELD, reason=reason)
+        return True
+
+    def review(self, index: int, reason: str, detail: str | None = None) -> bool:
+        """It needs a person; the lane goes on."""
+        if self.states[index] is not PunchState.REVIEW:
+            self.settle(index, PunchState.REVIEW, reason=reason, detail=detail)
+        return True
+
+    def deliver(self, index: int, record: ShiftRecord, default: RecordedAs) -> bool:
+        """A read shows exactly this already recorded."""
+        attempt = self.lane[index].attempt
+        as_ = RECORDED_AS[type(decode(attempt.kind, attempt.step))] if attempt else default
+        self.settle(index, PunchState.DELIVERED, record=record, as_=as_)
+        return True
+
+    def settle(
+        self,
+        index: int,
+        state: PunchState,
+        *,
+        reason: str | None = None,
+        detail: str | None = None,
+        record: ShiftRecord | None = None,
+        as_: RecordedAs | None = None,
+        outcome: str | None = None,
+    ) -> None:
+        """Give a verdict; `outcome` also settles the punch's open attempt."""
+        attempt = self.lane[index].attempt
+        unsettled = outcome is not None and attempt is not None and attempt.ended_at is None
+        remote_id = record.id if record is not None else None
+        self.verdicts.append(
+            Verdict(
+                self.punches[index].id, state, reason, detail, remote_id, as_,
+                attempt.id if unsettled and attempt else None, outcome if unsettled else None, record,
+            )
+        )  # fmt: skip
+        self.states[index], self.reasons[index] = state, reason
+        self.remote_ids[index] = remote_id or self.remote_ids[index]
+
+    def send(self, index: int, step: Write, *, pair: bool = False, expired: bool = False) -> bool:
+        """Send this next, when its second has passed; the lane waits for the answer."""
+        punch = self.punches[index]
+        if not self.seconds_passed(punch):
+            return False
+        if self.states[index] is not PunchState.PENDING:
+            self.settle(index, PunchState.PENDING)
+        ids = (punch.id, self.punches[index + 1].id) if pair else (punch.id,)
+        self.request, self.expired, self.due = Send(step, ids), expired, punch.occurred_at
+        return False
+
+    def read(self, index: int, *, expired: bool = False) -> bool:
+        """Ask for a read that covers this punch, and the lane's later ones as far as one request reaches."""
+        punch = self.punches[index]
+        if not self.policy.can_look_up:
+            return False if self.states[index] is PunchState.IN_FLIGHT else self.hold(index, "look_up_refused")
+        since = punch.second - self.policy.max_shift_s - _READ_AROUND_S
+        until = min(int(self.moment.now) + _READ_AROUND_S, since + READ_SPAN_MAX_S)
+        self.request, self.expired, self.due = Read(since, until), expired, punch.occurred_at
+        return False
+
+    def pair_text(self, index: int) -> str:
+        """How far a clock-in and the clock-out after it lie apart, for people."""
+        hours = (self.punches[index + 1].second - self.punches[index].second) / 3600
+        return f"{hours:.1f} h between the two; the limit is {self.policy.max_shift_s / 3600:g} h"
+
+    def covered(self, index: int) -> list[int]:
+        """All punches of the lane that this punch's attempt is for."""
+        attempt = self.lane[index].attempt
+        same = [i for i, e in enumerate(self.lane) if attempt and e.attempt and e.attempt.id == attempt.id]
+        return [i for i in same if self.states[i] is PunchState.IN_FLIGHT] or [index]
+
+
+def reference(punch: Punch) -> str:
+    """Our mark in the service's record, unique to the punch that the record begins with (facts 1.5, "Idea")."""
+    return punch.id
+
+
+def described(record: ShiftRecord) -> str:
+    """A record of the timesheet in words, for people. Times are Unix seconds UTC until a view formats them."""
+    end = "still open" if record.end is None else f"until {_utc(record.end)}"
+    by = f", ended by {record.ended_by}" if record.ended_by else ""
+    return f"the timesheet shows shift {record.id} from {_utc(record.start)} {end}{by}"
+
+
+def _utc(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
