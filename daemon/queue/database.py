@@ -35,7 +35,7 @@ class Database:
     async def open(cls, path: Path, *, inline: bool = False) -> Database:
         """Open or create, check header and schema, migrate. Raises StorageError, NewerSchemaError, DamagedError.
 
-        The directory must belong to this process alone (daemon/queue/lock.py).
+        The directory must belong to this process alone (daemon/lock.py).
         """
         runner: _Runner = _Inline(path) if inline else _Thread(path)
         return cls(path, runner, await runner.start())
@@ -51,7 +51,7 @@ class Database:
         self._closing = False
 
     async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        """One indivisible transaction. Raises what `fn` raises, after a rollback; sqlite3.Error when it cannot be stored."""
+        """One indivisible transaction. Raises what `fn` raises, after a rollback; sqlite3.Error when not stored."""
         return await self._whole(self._locked(lambda conn: _transact(conn, fn)))
 
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
@@ -59,7 +59,7 @@ class Database:
         return await self._whole(self._locked(lambda conn: _look(conn, fn)))
 
     async def check(self) -> list[str]:
-        """Check the whole database (own read-only connection and thread, in the background); findings, empty when sound.
+        """Check the whole database on a read-only connection and thread of its own; the findings, none when sound.
 
         Cancelling it, or closing the database, ends it early.
         """
@@ -119,7 +119,8 @@ def _transact(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -
 def _look(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -> T:
     changes = conn.total_changes
     result = _call(fn, conn)
-    assert conn.total_changes == changes and not conn.in_transaction, "a read must not write"
+    assert conn.total_changes == changes, "a read must not write"
+    assert not conn.in_transaction, "a read must not open a transaction"
     return result
 
 
@@ -171,9 +172,9 @@ class _Hopper(aiosqlite.Connection):
 
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
         super().__init__(connector, iter_chunk_size=64)
-        # In aiosqlite before 0.22 the connection is the thread. As a daemon it cannot keep a failed process from ending;
-        # a transaction cut off by that is a transaction that never was.
-        thread: threading.Thread = getattr(self, "_thread", self)
+        # As a daemon the thread cannot keep a failed process from ending; a transaction cut off by that never was.
+        # (Before aiosqlite 0.22 the connection is the thread.)
+        thread: Any = getattr(self, "_thread", self)
         thread.daemon = True
 
     async def hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:

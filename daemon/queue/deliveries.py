@@ -28,9 +28,11 @@ _MOVES: Final[dict[PunchState, frozenset[PunchState]]] = {
 
 _UNFINISHED = "state NOT IN ('delivered', 'discarded')"
 _ATTEMPT_COLUMNS = "id, kind, step, sent_at, ended_at, outcome, status, request_id, detail"
-_LANES = f"SELECT DISTINCT user_id FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED} ORDER BY user_id"
+_LANES = f"""
+    SELECT DISTINCT user_id FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED} ORDER BY user_id"""
 _LANE_UNFINISHED = f"""
-    SELECT p.order_at, p.seq FROM deliveries d INDEXED BY deliveries_unfinished CROSS JOIN punches p ON p.seq = d.punch_seq
+    SELECT p.order_at, p.seq FROM deliveries d INDEXED BY deliveries_unfinished
+    CROSS JOIN punches p ON p.seq = d.punch_seq
     WHERE d.user_id = ? AND d.{_UNFINISHED}"""
 _NEIGHBOUR = """
     SELECT p.order_at, p.seq FROM punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
@@ -51,9 +53,11 @@ _FLY = """
 _END = """
     UPDATE attempts SET ended_at = ?, outcome = ?, status = ?, request_id = ?, detail = ?
     WHERE id = ? AND ended_at IS NULL"""
-_COUNTS = f"SELECT state, count(*) FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED} GROUP BY state"
+_COUNTS = f"""
+    SELECT state, count(*) FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED} GROUP BY state"""
 _OLDEST_PENDING = f"""
-    SELECT min(p.occurred_at) FROM deliveries d INDEXED BY deliveries_unfinished CROSS JOIN punches p ON p.seq = d.punch_seq
+    SELECT min(p.occurred_at) FROM deliveries d INDEXED BY deliveries_unfinished
+    CROSS JOIN punches p ON p.seq = d.punch_seq
     WHERE d.{_UNFINISHED} AND d.state = 'pending'"""
 _ATTEMPTS = f"SELECT {_ATTEMPT_COLUMNS} FROM attempts WHERE punch_seq = ?1 OR pair_seq = ?1 ORDER BY id"
 _JOURNAL = "SELECT at, by, action, data FROM journal WHERE punch_id = ? ORDER BY id"
@@ -136,8 +140,9 @@ def set_state(
         return
     recorded = None if recorded_as is None else recorded_as.value
     conn.execute(_SET_STATE, (state.value, reason, detail, remote_id, recorded, at, old.seq))
-    told = {"from": old.state.value, "reason": reason, "detail": detail, "remote_id": remote_id, "recorded_as": recorded}
-    journal(conn, at, by, f"punch.{state.value}", punch_id, {key: value for key, value in told.items() if value is not None})
+    facts = {"reason": reason, "detail": detail, "remote_id": remote_id, "recorded_as": recorded}
+    told = {"from": old.state.value} | {name: fact for name, fact in facts.items() if fact is not None}
+    journal(conn, at, by, f"punch.{state.value}", punch_id, told)
 
 
 def begin_attempt(
@@ -154,7 +159,7 @@ def begin_attempt(
         assert punch is not None, f"no punch {punch_id}"
         assert not punch.state.finished, f"punch {punch_id} is {punch.state}: nothing is sent for it again"
         last = conn.execute(_LAST_ATTEMPT, (punch.seq,)).fetchone()
-        assert last is None or _attempt(last).ended_at is not None, f"the last attempt for {punch_id} has no outcome yet"
+        assert last is None or _attempt(last).ended_at is not None, f"the last attempt for {punch_id} is still open"
         seqs.append(punch.seq)
     pair = seqs[1] if len(seqs) == 2 else None
     attempt_id = conn.execute(_BEGIN, (seqs[0], pair, kind, to_json(step), sent_at)).lastrowid

@@ -1,4 +1,4 @@
-"""The schema and its steps: schema/NNNN_name.sql, numbered from 0001 without a gap; `user_version` counts those applied.
+"""The schema and its steps: schema/NNNN_name.sql, numbered from 0001 without a gap; `user_version` counts them.
 
 Each step is one transaction together with its number, so a power cut leaves the database at one version or the next.
 A released step is never edited.
@@ -34,7 +34,8 @@ def migrations() -> tuple[Migration, ...]:
         if match:
             found.append(Migration(int(match[1]), file.name, file.read_text("utf-8")))
     found.sort(key=lambda step: step.number)
-    assert [step.number for step in found] == list(range(1, len(found) + 1)) and found, "schema files have a gap"
+    assert found, "the package lacks its schema files"
+    assert [step.number for step in found] == list(range(1, len(found) + 1)), "the schema files have a gap"
     return tuple(found)
 
 

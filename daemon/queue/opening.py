@@ -85,8 +85,8 @@ def _is_new(path: Path) -> bool:
     wal = _beside(path, "-wal")
     if wal.exists() and wal.stat().st_size > 0:
         raise DamagedError(
-            f"cannot open the database: {path} is missing or empty, but {wal.name} beside it may hold punches; both are "
-            f"left as they are. Bring {path.name} back from a backup, or move {wal.name} away to start anew"
+            f"cannot open the database: {path} is missing or empty, but {wal.name} beside it may hold punches; both "
+            f"are left as they are. Bring {path.name} back from a backup, or move {wal.name} away to start anew"
         )
     return True
 
@@ -127,8 +127,8 @@ def _examine(path: Path) -> None:
         conn.execute("SELECT count(*) FROM sqlite_schema").fetchall()
     if version > known:
         raise NewerSchemaError(
-            f"cannot open the database: {path} was written by a newer punchd (schema {version}, this one knows {known}); "
-            "it is left as it is. Install that version again, or a later one"
+            f"cannot open the database: {path} was written by a newer punchd (schema {version}, this one knows "
+            f"{known}); it is left as it is. Install that version again, or a later one"
         )
 
 
@@ -151,16 +151,16 @@ def _beside(path: Path, suffix: str) -> Path:
 
 def _damaged(path: Path, why: str) -> DamagedError:
     return DamagedError(
-        f"cannot open the database: {path} is damaged ({why}); it is left as it is. Copy it with its -wal file to a safe "
-        "place, try `sqlite3 COPY .recover`, and move it away to start anew"
+        f"cannot open the database: {path} is damaged ({why}); it is left as it is. Copy it with its -wal file to a "
+        "safe place, try `sqlite3 COPY .recover`, and move it away to start anew"
     )
 
 
 #: What mends each kind of trouble, by SQLite's primary result code.
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full: free some space",
-    sqlite3.SQLITE_READONLY: "it cannot be written: give it and its directory to the user that runs punchd, or mount the "
-    "file system read-write",
+    sqlite3.SQLITE_READONLY: "it cannot be written: give it and its directory to the user that runs punchd, or "
+    "mount the file system read-write",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: give it and its directory to the user that runs punchd",
     sqlite3.SQLITE_BUSY: "another program holds it locked: stop that one",
     sqlite3.SQLITE_IOERR: "the disk does not work: look at the kernel's log (journalctl -k) and replace it",

@@ -18,7 +18,8 @@ _PUT_EMPLOYEE = """
     ON CONFLICT (user_id) DO UPDATE SET name = excluded.name, job_id = excluded.job_id,
         max_shift_s = coalesce(excluded.max_shift_s, max_shift_s), removed_at = NULL"""
 _REMOVE_EMPLOYEE = "UPDATE employees SET removed_at = ? WHERE user_id = ? AND removed_at IS NULL"
-_RELEASE_ALL = "UPDATE badges SET state = 'released', since = ?1, released_at = ?1 WHERE user_id = ?2 AND state = 'assigned'"
+_RELEASE_ALL = """
+    UPDATE badges SET state = 'released', since = ?1, released_at = ?1 WHERE user_id = ?2 AND state = 'assigned'"""
 _BADGE = "SELECT badge, state, user_id, since, released_at FROM badges WHERE badge = ?"
 _LIST_BADGES = """
     SELECT b.badge, b.state, b.user_id, e.name, b.since FROM badges b LEFT JOIN employees e ON e.user_id = b.user_id
@@ -50,7 +51,9 @@ def _employee(row: tuple[Any, ...], badges: tuple[str, ...]) -> Employee:
     return Employee(user_id, name, job_id, max_shift_s, badges, removed_at)
 
 
-def put_employee(conn: sqlite3.Connection, user_id: str, name: str, job_id: str | None, max_shift_s: int | None = None) -> None:
+def put_employee(
+    conn: sqlite3.Connection, user_id: str, name: str, job_id: str | None, max_shift_s: int | None = None
+) -> None:
     """Add an employee, bring a removed one back, or change name and job (max_shift_s is kept where None)."""
     conn.execute(_PUT_EMPLOYEE, (user_id, name, job_id, max_shift_s))
 
@@ -62,7 +65,7 @@ def remove_employee(conn: sqlite3.Connection, user_id: str, at: float) -> None:
 
 
 def badge_owner(conn: sqlite3.Connection, badge: str) -> tuple[Badge | None, Employee | None]:
-    """What a badge is and who has it; (None, None) when unknown or released. Of a blocked badge: its last owner, if any."""
+    """What a badge is and who has it; (None, None) when unknown or released. Of a blocked one: its last owner."""
     row = conn.execute(_BADGE, (badge,)).fetchone()
     if row is None or row[1] == "released":
         return None, None
@@ -78,7 +81,7 @@ def released_at(conn: sqlite3.Connection, badge: str) -> float | None:
 
 
 def assign_badge(conn: sqlite3.Connection, badge: str, user_id: str, at: float) -> None:
-    """Give a badge to an employee. Taking it from another one is a release: taps before `at` are not the new owner's."""
+    """Give a badge to an employee. Taking it from another is a release: taps before `at` are not the new owner's."""
     row = conn.execute(_BADGE, (badge,)).fetchone()
     _, state, owner, _, released = row or (badge, None, None, None, None)
     if state == "assigned" and owner == user_id:

@@ -15,7 +15,6 @@ from typing import Any
 from daemon.model import Direction, Punch, PunchState, RecordedAs, Source, TapResult
 from drivers.reader import Evidence, Tap
 
-
 _PUNCH_COLUMNS = """
     p.id, p.seq, p.user_id, e.name, p.direction, p.occurred_at, p.raw_at, p.time_error_s, p.time_known, p.boot_id,
     p.boottime_s, p.synchronised, p.reader, p.badge, p.source, p.job_id, d.state, d.reason, d.detail, d.attempts,
@@ -49,7 +48,8 @@ _UNCLAIMED_OF_BADGE = f"{_UNCLAIMED} AND badge = ? ORDER BY id"
 _UNCLAIMED_OF_ALL = f"{_UNCLAIMED} ORDER BY id"
 _CLAIM_TAP = "UPDATE taps SET punch_id = ? WHERE id = ? AND punch_id IS NULL AND result = 'unknown_badge'"
 _LAST_EARLIER_KNOWN = """
-    SELECT order_at FROM punches WHERE user_id = ? AND tap_id < ? AND time_known ORDER BY order_at DESC, seq DESC LIMIT 1"""
+    SELECT order_at FROM punches WHERE user_id = ? AND tap_id < ? AND time_known
+    ORDER BY order_at DESC, seq DESC LIMIT 1"""
 _LAST_EARLIER = """
     SELECT order_at FROM punches WHERE user_id = ? AND (tap_id < ? OR tap_id IS NULL)
     ORDER BY order_at DESC, seq DESC LIMIT 1"""
@@ -62,6 +62,10 @@ _RAISE_UNKNOWN = """
 _LOWER_UNKNOWN = """
     UPDATE punches INDEXED BY punches_unsettled SET order_at = ?
     WHERE time_known = 0 AND user_id = ? AND tap_id < ? AND order_at > ?"""
+
+
+#: Where a new punch may stand: nothing has been sent for it, and nobody has decided about it.
+_FIRST_STATES = (PunchState.PENDING, PunchState.HELD, PunchState.REVIEW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class StoredTap:
     result: TapResult
     punch_id: str | None
 
+
 def insert_tap(conn: sqlite3.Connection, tap: Tap, result: TapResult, reason: str | None, punch_id: str | None) -> int:
     """Store a tap and what became of it; its id."""
     seen = tap.evidence
@@ -109,16 +114,14 @@ def insert_tap(conn: sqlite3.Connection, tap: Tap, result: TapResult, reason: st
 
 def insert_punch(conn: sqlite3.Connection, new: NewPunch, at: float) -> Punch:
     """Store a punch and its delivery row; `at` is now. Its place in the lane is that of `place`."""
-    assert not new.state.finished and new.state is not PunchState.IN_FLIGHT, f"a punch cannot begin as {new.state}"
+    assert new.state in _FIRST_STATES, f"a punch cannot begin as {new.state}"
     assert (new.source is Source.TAP) == (new.tap_id is not None), "a tap has its tap, a decision has none"
     order_at = place(conn, new.user_id, new.tap_id, new.occurred_at, known=new.time_known)
     direction = None if new.direction is None else new.direction.value
-    seen = new.evidence
-    cursor = conn.execute(
-        _INSERT_PUNCH,
-        (new.id, new.tap_id, new.user_id, direction, new.occurred_at, new.raw_at, new.time_error_s, new.time_known)
-        + (order_at, seen.boot_id, seen.boottime_s, seen.synchronised, new.reader, new.badge, new.source.value, new.job_id),
-    )
+    times = (new.occurred_at, new.raw_at, new.time_error_s, new.time_known, order_at)
+    clocks = (new.evidence.boot_id, new.evidence.boottime_s, new.evidence.synchronised)
+    origin = (new.reader, new.badge, new.source.value, new.job_id)
+    cursor = conn.execute(_INSERT_PUNCH, (new.id, new.tap_id, new.user_id, direction, *times, *clocks, *origin))
     conn.execute(_INSERT_DELIVERY, (_row_id(cursor), new.user_id, new.state.value, new.reason, new.detail, at))
     punch = find_punch(conn, new.id)
     assert punch is not None
@@ -182,7 +185,7 @@ def unsettled_punches(conn: sqlite3.Connection) -> list[Punch]:
 
 
 def settle_time(conn: sqlite3.Connection, punch_id: str, occurred_at: float, error_s: float | None) -> None:
-    """Fill in a time that was not known; the lane order follows it, as far as the order of the taps allows (`place`)."""
+    """Fill in a time that was not known; the lane order follows it as far as the order of taps allows (`place`)."""
     row = conn.execute(_TO_SETTLE, (punch_id,)).fetchone()
     assert row is not None, f"no punch {punch_id}"
     seq, user_id, tap_id, time_known = row
@@ -240,8 +243,9 @@ def place(conn: sqlite3.Connection, user_id: str, tap_id: int | None, at: float,
 
 def read_punch(row: Sequence[Any]) -> Punch:
     """A row of SELECT_PUNCH as a punch."""
-    (punch_id, seq, user_id, name, direction, occurred_at, raw_at, time_error_s, time_known, boot_id, boottime_s) = row[:11]
-    (synchronised, reader, badge, source, job_id, state, reason, detail, attempts, remote_id, recorded_as) = row[11:]
+    punch_id, seq, user_id, name, direction, occurred_at, raw_at, time_error_s, time_known = row[:9]
+    boot_id, boottime_s, synchronised, reader, badge, source, job_id = row[9:16]
+    state, reason, detail, attempts, remote_id, recorded_as = row[16:]
     return Punch(
         id=punch_id,
         seq=seq,

@@ -21,8 +21,8 @@ _DROP_SETTING = "DELETE FROM settings WHERE key = ?"
 _NOTE_BOOT = """
     INSERT INTO boots (boot_id, first_seen_at, first_boottime_s) VALUES (?, ?, ?) ON CONFLICT (boot_id) DO NOTHING"""
 _PUT_TRUST = """
-    UPDATE boots SET trusted_offset_s = ?2, trusted_error_s = ?3, trusted_source = ?4, trusted_at = ?5 WHERE boot_id = ?1
-    AND (trusted_offset_s, trusted_error_s, trusted_source, trusted_at) IS NOT (?2, ?3, ?4, ?5)"""
+    UPDATE boots SET trusted_offset_s = ?2, trusted_error_s = ?3, trusted_source = ?4, trusted_at = ?5
+    WHERE boot_id = ?1 AND (trusted_offset_s, trusted_error_s, trusted_source, trusted_at) IS NOT (?2, ?3, ?4, ?5)"""
 _LIST_TRUSTS = """
     SELECT boot_id, trusted_offset_s, trusted_error_s, trusted_source, trusted_at FROM boots
     WHERE trusted_offset_s IS NOT NULL ORDER BY trusted_at"""
@@ -34,7 +34,12 @@ def to_json(data: dict[str, Any]) -> str:
 
 
 def journal(
-    conn: sqlite3.Connection, at: float, by: str, action: str, punch_id: str | None = None, data: dict[str, Any] | None = None
+    conn: sqlite3.Connection,
+    at: float,
+    by: str,
+    action: str,
+    punch_id: str | None = None,
+    data: dict[str, Any] | None = None,
 ) -> None:
     """Write one line of the journal."""
     conn.execute(_JOURNAL, (at, by, action, punch_id, to_json(data or {})))
