@@ -15,16 +15,7 @@ from daemon.model import Punch, PunchState, RecordedAs
 from daemon.queue.queue import SELECT_PUNCH, find_punch, read_punch
 from daemon.queue.records import journal, to_json
 
-#: Where `set_state` may take a punch from where it is. Only `begin_attempt` makes one in_flight, and one that is in
-#: flight cannot be discarded: its outcome is looked up first.
-_MOVES: Final[dict[PunchState, frozenset[PunchState]]] = {
-    PunchState.PENDING: frozenset(PunchState) - {PunchState.IN_FLIGHT},
-    PunchState.HELD: frozenset(PunchState) - {PunchState.IN_FLIGHT},
-    PunchState.IN_FLIGHT: frozenset(PunchState) - {PunchState.IN_FLIGHT, PunchState.DISCARDED},
-    PunchState.REVIEW: frozenset(PunchState) - {PunchState.IN_FLIGHT},
-    PunchState.DELIVERED: frozenset({PunchState.DELIVERED}),
-    PunchState.DISCARDED: frozenset({PunchState.DISCARDED}),
-}
+_FINAL: Final = (PunchState.DELIVERED, PunchState.DISCARDED)
 
 _UNFINISHED = "state NOT IN ('delivered', 'discarded')"
 _ATTEMPT_COLUMNS = "id, kind, step, sent_at, ended_at, outcome, status, request_id, detail"
@@ -125,13 +116,13 @@ def set_state(
     """Move a punch to a state and journal the transition (`punch.STATE`, with reason and detail).
 
     None clears reason and detail; remote_id and recorded_as are kept where None. Nothing is written when nothing
-    changes. A punch that is delivered or discarded never leaves that state; `delivered` needs a `recorded_as`;
-    only `begin_attempt` makes a punch in_flight, and one in flight cannot be discarded. Asking for that is a
-    programmer's error (AssertionError).
+    changes. What is delivered or discarded stays so; `delivered` needs a `recorded_as`; a punch is `in_flight` only
+    while its last attempt has no outcome, and is not discarded then. Anything else is a programmer's error
+    (AssertionError).
     """
     old = find_punch(conn, punch_id)
     assert old is not None, f"no punch {punch_id}"
-    assert state in _MOVES[old.state], f"punch {punch_id} cannot go from {old.state} to {state}"
+    assert _may_move(conn, old, state), f"punch {punch_id} cannot go from {old.state} to {state}"
     remote_id = old.remote_id if remote_id is None else remote_id
     recorded_as = old.recorded_as if recorded_as is None else recorded_as
     assert state is not PunchState.DELIVERED or recorded_as is not None, f"punch {punch_id} delivered as what?"
@@ -143,6 +134,20 @@ def set_state(
     facts = {"reason": reason, "detail": detail, "remote_id": remote_id, "recorded_as": recorded}
     told = {"from": old.state.value} | {name: fact for name, fact in facts.items() if fact is not None}
     journal(conn, at, by, f"punch.{state.value}", punch_id, told)
+
+
+def _may_move(conn: sqlite3.Connection, punch: Punch, state: PunchState) -> bool:
+    if punch.state in _FINAL:
+        return state is punch.state
+    if state is PunchState.IN_FLIGHT:
+        return _is_open(conn, punch.seq)
+    return not (state is PunchState.DISCARDED and punch.state is PunchState.IN_FLIGHT)
+
+
+def _is_open(conn: sqlite3.Connection, seq: int) -> bool:
+    """Whether the punch's last attempt has no outcome yet."""
+    row = conn.execute(_LAST_ATTEMPT, (seq,)).fetchone()
+    return row is not None and _attempt(row).ended_at is None
 
 
 def begin_attempt(
@@ -158,8 +163,7 @@ def begin_attempt(
         punch = find_punch(conn, punch_id)
         assert punch is not None, f"no punch {punch_id}"
         assert not punch.state.finished, f"punch {punch_id} is {punch.state}: nothing is sent for it again"
-        last = conn.execute(_LAST_ATTEMPT, (punch.seq,)).fetchone()
-        assert last is None or _attempt(last).ended_at is not None, f"the last attempt for {punch_id} is still open"
+        assert not _is_open(conn, punch.seq), f"the last attempt for {punch_id} has no outcome yet"
         seqs.append(punch.seq)
     pair = seqs[1] if len(seqs) == 2 else None
     attempt_id = conn.execute(_BEGIN, (seqs[0], pair, kind, to_json(step), sent_at)).lastrowid
