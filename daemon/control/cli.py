@@ -1,0 +1,100 @@
+"""punchctl: what people and scripts type. One command a feature, in daemon/control/commands/.
+
+Exit codes: 0 done; 1 the daemon refused, with its reason; 2 usage; 69 the daemon cannot be reached; 78 configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from daemon.control.client import RefusedByDaemonError, SocketPathError, UnreachableError
+from daemon.control.commands.base import Run, common, print_json
+from daemon.control.commands.kiosk import cmd_events, cmd_present, cmd_readers, cmd_status, cmd_tap, sync
+from daemon.control.commands.people import badges, employees
+from daemon.control.commands.punches import punches, review
+
+REFUSED, USAGE, UNREACHABLE, CONFIGURATION = 1, 2, 69, 78
+#: As a shell counts a command that Ctrl-C, or the end of its reader, ended.
+INTERRUPTED, PIPE_CLOSED = 130, 141
+
+
+@click.group("punchctl", context_settings={"help_option_names": ["-h", "--help"]})
+@common
+def root() -> None:
+    """Talk to punchd on this kiosk: is it working, who is in, what needs a person.
+
+    \b
+    Example:
+      punchctl status
+      punchctl employees import staff.csv
+      punchctl punches list --state review
+
+    Exit codes: 0 done, 1 refused, 2 usage, 69 not reached, 78 configuration.
+    """
+
+
+for _command in (cmd_status, cmd_present, cmd_tap, employees, badges, punches, review, sync, cmd_readers, cmd_events):
+    root.add_command(_command)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run punchctl; its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # A terminal in the C locale shows question marks instead of failing.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    run = Run()
+    try:
+        code = _run(run, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has gone (`| head`); Python's own flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def _run(run: Run, arguments: list[str]) -> int:
+    try:
+        ended = root.main(arguments, prog_name="punchctl", obj=run, standalone_mode=False)
+        # Without standalone mode, click hands back the code of --help and of what ended early.
+        return ended if isinstance(ended, int) and ended else run.code
+    except click.exceptions.Abort:
+        return INTERRUPTED
+    except click.UsageError as error:
+        run.json = run.json or "--json" in arguments
+        error.show(sys.stderr)
+        return _failed(run, USAGE, {"code": "usage", "detail": error.format_message()})
+    except click.ClickException as error:
+        return _failed(run, USAGE, {"code": "usage", "detail": error.format_message()}, tell=True)
+    except RefusedByDaemonError as error:
+        return _failed(run, REFUSED, error.problem, tell=True)
+    except UnreachableError as error:
+        return _failed(run, UNREACHABLE, {"code": "unreachable", "detail": str(error)}, tell=True)
+    except SocketPathError as error:
+        return _failed(run, CONFIGURATION, {"code": "configuration", "detail": str(error)}, tell=True)
+
+
+def _failed(run: Run, code: int, problem: dict[str, Any], *, tell: bool = False) -> int:
+    """Say why on standard error, and with --json the problem document on standard output."""
+    if tell:
+        detail, remedy = str(problem.get("detail", "")), str(problem.get("remedy", ""))
+        print(f"punchctl: {detail}", file=sys.stderr)
+        # Many details end with their remedy already.
+        if remedy and remedy.rstrip(".").lower() not in detail.lower():
+            print(f"  -> {remedy}", file=sys.stderr)
+    if run.json:
+        print_json(problem)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

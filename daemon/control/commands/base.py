@@ -1,0 +1,96 @@
+"""What all commands share: the options that fit everywhere, times as arguments, and the way an answer is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from daemon.control.client import Client, default_socket
+from daemon.control.render import Look
+from daemon.control.times import parse_instant
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of punchctl: its options, wherever on the line they stood, and its exit code so far."""
+
+    json: bool = False
+    socket: str | None = None
+    code: int = 0
+
+    def client(self) -> Client:
+        """The socket this run talks to."""
+        return Client(Path(self.socket) if self.socket else default_socket(os.environ))
+
+    def look(self, client: Client) -> Look:
+        """How text is laid out on standard output."""
+        return Look.of(sys.stdout, os.environ, client.zone, client.now)
+
+    def show(self, client: Client, answer: Any, screen: Callable[[Any, Look], str]) -> None:
+        """Print an answer: as its JSON document, or as `screen` shows it to people."""
+        print_json(answer) if self.json else print(screen(answer, self.look(client)))
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on one line of plain ASCII, whatever the terminal's encoding."""
+    print(json.dumps(document))
+
+
+def common(command: F) -> F:
+    """`--json` and `--socket`, which every group and command takes."""
+    command = click.option(
+        "--socket",
+        metavar="PATH",
+        expose_value=False,
+        callback=_keep("socket"),
+        help="The daemon's socket, control.sock or status.sock (default: $PUNCHD_SOCKET, else /run/punchd).",
+    )(command)
+    return click.option(
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_keep("json"),
+        help="Print one JSON document and nothing else.",
+    )(command)
+
+
+def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def keep(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
+        if value:
+            setattr(ctx.ensure_object(Run), name, value)
+
+    return keep
+
+
+def example(*lines: str) -> str:
+    """An example for a command's help, kept as it is written."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+class Instant(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.4 only
+    """RFC 3339 with an offset, or Unix seconds; a time without an offset is refused in words."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Unix seconds."""
+        try:
+            return value if isinstance(value, float) else parse_instant(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def say(lines: Iterable[str]) -> Callable[[Any, Look], str]:
+    """A screen of fixed lines."""
+    text = "\n".join(lines)
+    return lambda _answer, _look: text

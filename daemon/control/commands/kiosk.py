@@ -1,0 +1,102 @@
+"""The kiosk as a whole: status, present, readers, events, tap, sync."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from daemon.control import screens
+from daemon.control.client import UnreachableError
+from daemon.control.commands.base import Instant, Run, common, example, print_json
+
+
+@click.command("status", epilog=example("punchctl status", "punchctl status --json | jq .queue"))
+@common
+@click.pass_obj
+def cmd_status(run: Run) -> None:
+    """One screen: is it working, and if not, what to do."""
+    client = run.client()
+    run.show(client, client.status(), screens.status_screen)
+
+
+@click.command("present", epilog=example("punchctl present"))
+@common
+@click.pass_obj
+def cmd_present(run: Run) -> None:
+    """Who is in right now, as far as this kiosk knows, and since when."""
+    client = run.client()
+    run.show(client, client.present(), screens.present_screen)
+
+
+@click.command("readers", epilog=example("punchctl readers"))
+@common
+@click.pass_obj
+def cmd_readers(run: Run) -> None:
+    """Each reader: state, since when, taps, errors."""
+    client = run.client()
+    run.show(client, client.readers(), screens.readers_screen)
+
+
+@click.command("events", epilog=example("punchctl events", "punchctl events --json | jq .event"))
+@common
+@click.pass_obj
+def cmd_events(run: Run) -> None:
+    """Follow live, one line an event (--json: one document a line), until Ctrl-C."""
+    client = run.client()
+    for event in client.events():
+        if run.json:
+            print_json(event)
+        else:
+            print(screens.event_line(event, run.look(client)))
+        sys.stdout.flush()
+    raise UnreachableError("cannot follow any longer: punchd stopped; see systemctl status punchd")
+
+
+@click.command("tap", epilog=example("punchctl tap 04A2B3C4 --reader front --at 2026-03-01T08:00:00+01:00"))
+@click.argument("badge")
+@click.option("--reader", required=True, metavar="NAME", help="A reader whose driver is simulated.")
+@click.option("--at", type=Instant(), help="When it happened: RFC 3339 with an offset, or Unix seconds.")
+@common
+@click.pass_obj
+def cmd_tap(run: Run, badge: str, reader: str, at: float | None) -> None:
+    """A simulated tap of BADGE. Exit code 1 when it was refused."""
+    client = run.client()
+    answer = client.tap(badge, reader, at)
+    run.show(client, answer, screens.tap_screen)
+    run.code = 1 if answer["result"] == "refused" else 0
+
+
+@click.group("sync")
+@common
+def sync() -> None:
+    """The delivery loop: try now, pause, resume. Paused punches stay pending."""
+
+
+@sync.command("now", epilog=example("punchctl sync now"))
+@common
+@click.pass_obj
+def cmd_sync_now(run: Run) -> None:
+    """Try to deliver at once, without waiting for the next try."""
+    _sync(run, "now")
+
+
+@sync.command("pause", epilog=example("punchctl sync pause"))
+@common
+@click.pass_obj
+def cmd_sync_pause(run: Run) -> None:
+    """Send nothing until resumed; taps are taken as ever."""
+    _sync(run, "pause")
+
+
+@sync.command("resume", epilog=example("punchctl sync resume"))
+@common
+@click.pass_obj
+def cmd_sync_resume(run: Run) -> None:
+    """Send again."""
+    _sync(run, "resume")
+
+
+def _sync(run: Run, what: str) -> None:
+    client = run.client()
+    run.show(client, client.sync(what), screens.delivery_screen)

@@ -1,0 +1,109 @@
+"""Punches, and those that need a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from daemon.control import screens
+from daemon.control.client import RefusedByDaemonError
+from daemon.control.commands.base import Instant, Run, common, example
+from daemon.control.render import Look
+
+STATES = ("pending", "held", "in_flight", "delivered", "review", "discarded")
+
+
+@click.group("punches")
+@common
+def punches() -> None:
+    """What was punched and where it stands."""
+
+
+@punches.command("list", epilog=example("punchctl punches list --state review --since 2026-03-01T00:00:00+01:00"))
+@click.option("--state", type=click.Choice(STATES), multiple=True, help="Only this state; may be given several times.")
+@click.option("--employee", metavar="USER_ID", help="Only this person.")
+@click.option("--since", type=Instant(), help="Tapped then or later.")
+@click.option("--until", type=Instant(), help="Tapped before then.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most the N oldest.")
+@common
+@click.pass_obj
+def cmd_punches_list(
+    run: Run, state: tuple[str, ...], employee: str | None, since: float | None, until: float | None, limit: int | None
+) -> None:
+    """Punches, oldest first."""
+    client = run.client()
+    found = client.punches(state=",".join(state) or None, employee=employee, since=since, until=until, limit=limit)
+    run.show(client, found, screens.punches_screen)
+
+
+@punches.command("show", epilog=example("punchctl punches show 01K9ZQ4T5V0000000000000000"))
+@click.argument("punch_id", metavar="ID")
+@common
+@click.pass_obj
+def cmd_punches_show(run: Run, punch_id: str) -> None:
+    """One punch with every attempt and decision."""
+    client = run.client()
+    run.show(client, client.punch(punch_id), screens.punch_screen)
+
+
+@click.group("review")
+@common
+def review() -> None:
+    """What needs a person. Nothing undelivered is ever deleted."""
+
+
+@review.command("list", epilog=example("punchctl review list"))
+@common
+@click.pass_obj
+def cmd_review_list(run: Run) -> None:
+    """All punches in review, with what each reason means and what mends it."""
+    client = run.client()
+    run.show(client, client.review(), screens.review_screen)
+
+
+@review.command("show", epilog=example("punchctl review show 01K9ZQ4T5V0000000000000000"))
+@click.argument("punch_id", metavar="ID")
+@common
+@click.pass_obj
+def cmd_review_show(run: Run, punch_id: str) -> None:
+    """One punch in review, with its history and the service's own words."""
+    client = run.client()
+    run.show(client, client.review_one(punch_id), screens.punch_screen)
+
+
+@review.command("retry", epilog=example("punchctl review retry 01K9ZQ4T5V0000000000000000"))
+@click.argument("punch_ids", metavar="ID...", nargs=-1, required=True)
+@common
+@click.pass_obj
+def cmd_review_retry(run: Run, punch_ids: tuple[str, ...]) -> None:
+    """Take punches out of review and plan them again. All are tried; the first refusal is told."""
+    client = run.client()
+    done: list[Any] = []
+    refused: RefusedByDaemonError | None = None
+    for punch_id in punch_ids:
+        try:
+            done.append(client.review_retry(punch_id))
+        except RefusedByDaemonError as error:
+            refused = refused or error
+    if refused is None or not run.json:
+        run.show(client, done, _decided)
+    if refused is not None:
+        refused.problem["done"] = [punch["id"] for punch in done]
+        raise refused
+
+
+@review.command("discard", epilog=example('punchctl review discard 01K9ZQ4T5V0000000000000000 --reason "tapped twice"'))
+@click.argument("punch_id", metavar="ID")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept with your user id.")
+@common
+@click.pass_obj
+def cmd_review_discard(run: Run, punch_id: str, reason: str) -> None:
+    """Decide that a punch is never sent. It is kept, with the reason."""
+    client = run.client()
+    answer = client.review_discard(punch_id, reason)
+    run.show(client, answer, lambda punch, look: _decided([punch], look))
+
+
+def _decided(punches: list[Any], look: Look) -> str:
+    return screens.punches_screen(punches, look) if punches else ""

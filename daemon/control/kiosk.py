@@ -1,0 +1,130 @@
+# ruff: noqa: D102 — a Protocol's own docstring says what its members promise
+"""What the sockets show and act on: one facade over the other parts, as control needs them.
+
+The Protocols are the seam that control owns; the intake's Directory and Readers and the delivery loop fit them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from daemon.alarms import Alarms
+from daemon.clock import Timekeeper
+from daemon.config import Config
+from daemon.events import Events
+from daemon.model import Badge, Employee, Punch, TapAnswer, UnknownBadge
+from daemon.queue.database import Database
+from drivers.reader import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Kiosk:
+    """Everything the sockets need, built by daemon/app.py. `started` is the clocks' evidence when the process began."""
+
+    config: Config
+    version: str
+    started: Evidence
+    database: Database
+    directory: DirectoryPart
+    readers: ReadersPart
+    delivery: DeliveryPart
+    alarms: Alarms
+    events: Events
+    timekeeper: Timekeeper
+
+
+class ImportReport(Protocol):
+    """How many employees an import added, changed and left as they were, and how many badges it assigned."""
+
+    @property
+    def added(self) -> int: ...
+    @property
+    def changed(self) -> int: ...
+    @property
+    def unchanged(self) -> int: ...
+    @property
+    def badges(self) -> int: ...
+
+
+class Assigned(Protocol):
+    """A badge that was given to an employee, and the punches its kept taps became."""
+
+    @property
+    def badge(self) -> Badge: ...
+    @property
+    def punches(self) -> Sequence[Punch]: ...
+
+
+class DirectoryPart(Protocol):
+    """Employees and badges. Raises RefusedError and its kinds; journals every change with `by`."""
+
+    async def import_csv(self, text: bytes, *, by: str) -> ImportReport: ...
+    async def add(
+        self, user_id: str, name: str, *, badge: str | None = None, job_id: str | None = None, by: str
+    ) -> Employee: ...
+    async def remove(self, user_id: str, *, by: str) -> Employee: ...
+    async def employees(self) -> list[Employee]: ...
+    async def badges(self) -> list[Badge]: ...
+    async def unknown(self) -> list[UnknownBadge]: ...
+    async def assign(self, badge: str, user_id: str, *, since: float | None = None, by: str) -> Assigned: ...
+    async def block(self, badge: str, *, by: str) -> object: ...
+    async def release(self, badge: str, *, by: str) -> object: ...
+    async def enroll(self, user_id: str, *, timeout_s: float, by: str) -> Badge: ...
+
+
+class ReaderStatus(Protocol):
+    """How one reader does. `since` (Unix seconds) is when it came into its state."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def driver(self) -> str: ...
+    @property
+    def direction(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def since(self) -> float | None: ...
+    @property
+    def taps(self) -> int: ...
+    @property
+    def errors(self) -> int: ...
+    @property
+    def detail(self) -> str | None: ...
+
+
+class ReadersPart(Protocol):
+    """All readers. `tap` works on simulated ones only, and raises RefusedError or NotFoundError otherwise."""
+
+    async def tap(self, reader: str, badge: str, at: float | None) -> TapAnswer: ...
+    def status(self) -> Sequence[ReaderStatus]: ...
+
+
+class DeliveryStatus(Protocol):
+    """How delivery does: `state` is online, offline, halted or paused; instants are Unix seconds."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def budget(self) -> Mapping[str, Any] | None: ...
+    @property
+    def snapshot_at(self) -> float | None: ...
+    @property
+    def last_delivery_at(self) -> float | None: ...
+    @property
+    def next_try_at(self) -> float | None: ...
+    @property
+    def detail(self) -> str | None: ...
+
+
+class DeliveryPart(Protocol):
+    """The delivery loop. Raises RefusedError and its kinds; journals decisions with `by`."""
+
+    async def sync_now(self) -> None: ...
+    async def pause(self, by: str) -> None: ...
+    async def resume(self, by: str) -> None: ...
+    async def retry(self, punch_ids: Sequence[str], *, by: str) -> object: ...
+    async def discard(self, punch_id: str, *, reason: str, by: str) -> object: ...
+    def status(self) -> DeliveryStatus: ...
