@@ -28,7 +28,7 @@ class Events:
         self._now = now
         self._watchers: set[asyncio.Queue[Event]] = set()
 
-    def publish(self, name: str, **data: Any) -> None:
+    def publish(self, name: str, /, **data: Any) -> None:
         """Tell all watchers."""
         event = Event(name, self._now(), data)
         for queue in self._watchers:
