@@ -1,0 +1,164 @@
+"""How fast requests go, who goes first, and when nothing goes."""
+
+from __future__ import annotations
+
+import random
+
+from daemon.delivery.board import Board, Lane
+from daemon.delivery.gate import HALT_RETRY_S, Gate
+from daemon.delivery.pacer import Pacer, backoff_s, reserve
+from daemon.delivery.plan import Plan, Read, Send
+from daemon.delivery.settle import Reach
+from daemon.timesheets.timesheet import Budget, OpenShift
+from tests.support.lanes import punch
+
+NOW = 1_000_000.0
+
+
+def test_our_own_ceiling_holds_over_any_minute():
+    """Never more than requests_per_minute in 60 seconds."""
+    pacer, now, sent = Pacer(5), NOW, []
+    for _ in range(23):
+        now = pacer.ready_at(now, live=True)
+        pacer.note_sent(now)
+        sent.append(now)
+    assert all(later - earlier >= 60 for earlier, later in zip(sent, sent[5:], strict=False))
+    assert sent[4] == NOW
+
+
+def test_an_exhausted_minute_waits_for_its_reset():
+    """x-ratelimit-minute-remaining: 0 waits until the reset header, by our clock."""
+    pacer = Pacer(60)
+    pacer.note_budget(Budget(minute_limit=5, minute_remaining=0, minute_reset_at=NOW + 30), 0.0)
+    assert pacer.ready_at(NOW, live=True) == NOW + 30
+    pacer.note_budget(Budget(minute_limit=5, minute_remaining=0, minute_reset_at=NOW + 30), 10.0)
+    assert pacer.ready_at(NOW, live=True) == NOW + 20
+    assert pacer.ready_at(NOW + 31, live=True) == NOW + 31
+
+
+def test_every_request_costs_one_until_the_headers_say_better():
+    """Two requests left and two sent without headers: the third waits."""
+    pacer = Pacer(60)
+    pacer.note_budget(Budget(minute_limit=5, minute_remaining=2, minute_reset_at=NOW + 30), 0.0)
+    pacer.note_sent(NOW)
+    assert pacer.ready_at(NOW, live=True) == NOW
+    pacer.note_sent(NOW)
+    assert pacer.ready_at(NOW, live=True) == NOW + 30
+
+
+def test_the_reserve_is_kept_for_live_punches():
+    """min(10, max(1, limit // 5)): what is not live leaves it alone."""
+    assert [reserve(n) for n in (None, 0, 5, 50, 100, 200)] == [1, 1, 1, 10, 10, 10]
+    pacer = Pacer(600)
+    pacer.note_budget(Budget(minute_limit=100, minute_remaining=10, minute_reset_at=NOW + 30), 0.0)
+    assert pacer.ready_at(NOW, live=False) == NOW + 30
+    assert pacer.ready_at(NOW, live=True) == NOW
+
+
+def test_a_day_that_is_used_up_waits_for_the_next():
+    """The day's budget holds like the minute's."""
+    pacer = Pacer(60)
+    pacer.note_budget(Budget(day_limit=100, day_remaining=0, day_reset_at=NOW + 40_000), 0.0)
+    assert pacer.ready_at(NOW, live=True) == NOW + 40_000
+
+
+def test_throttled_without_a_header_waits_a_minute():
+    """The whole account waits until the reset header, else 60 s."""
+    pacer = Pacer(60)
+    assert pacer.note_throttled(NOW, None, 0.0) == NOW + 60
+    assert pacer.ready_at(NOW, live=True) == NOW + 60
+    assert pacer.note_throttled(NOW, NOW + 12, 0.0) == NOW + 12
+
+
+def test_backoff_doubles_to_its_cap_and_never_meets_another_kiosk():
+    """Growing, capped, jittered."""
+    rng = random.Random(1)
+    waits = [backoff_s(n, 300, rng) for n in range(1, 60)]
+    assert all(0.5 <= wait <= 300 for wait in waits)
+    assert max(waits) > 150
+    assert len(set(waits)) == len(waits)
+
+
+def _lane(user_id: str) -> Lane:
+    return Lane(user_id, [punch("in", 8)], None)
+
+
+def _wants(due: float, *, expired: bool = False) -> Plan:
+    return Plan(request=Send(OpenShift("7", 1), ("p",)), expired=expired, due=due)
+
+
+def test_oldest_first_inside_the_window():
+    """The oldest expires first."""
+    board = Board()
+    for user_id, due in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
+        board.put(_lane(user_id), _wants(due))
+    best = board.best()
+    assert best is not None
+    assert best.user_id == "b"
+
+
+def test_what_has_expired_yields_but_gets_one_request_in_ten():
+    """It cannot expire again, and it must not starve."""
+    board = Board()
+    board.put(_lane("old"), _wants(0.0, expired=True))
+    order = []
+    for number in range(20):
+        board.put(_lane("live"), _wants(100.0 + number))
+        best = board.best()
+        assert best is not None
+        board.note_request(best)
+        order.append(best.user_id)
+    assert order == (["live"] * 9 + ["old"]) * 2
+
+
+def test_an_old_plan_is_never_carried_out():
+    """A lane planned anew counts with its new plan only, also after it was forgotten and came back."""
+    board = Board()
+    lane = _lane("a")
+    board.put(lane, _wants(1.0))
+    board.put(Lane("a", [], None), Plan())
+    assert board.best() is None
+    board.put(_lane("a"), Plan(wake_at=5.0))
+    assert board.best() is None
+    assert board.next_wake() == 5.0
+    assert [lane.user_id for lane in board.due_wakes(5.0)] == ["a"]
+    assert board.due_wakes(6.0) == []
+
+
+def test_lanes_that_wait_for_a_read_are_found_together():
+    """One list request serves all of them."""
+    board = Board()
+    for user_id in "abc":
+        board.put(_lane(user_id), Plan(request=Read(0, 10), due=1.0))
+    assert {lane.user_id for lane in board.readers()} == {"a", "b", "c"}
+
+
+def test_a_refused_key_halts_until_a_quarter_of_an_hour_or_a_reason_to_try():
+    """Halted is tried again on a reload, a new key, and every 15 minutes; an answer ends it."""
+    gate = Gate(300, random.Random(1))
+    gate.note(Reach.KEY_REFUSED, "expired", NOW)
+    assert (gate.state, gate.ready_at(NOW)) == ("halted", NOW + HALT_RETRY_S)
+    gate.retry(NOW + 5)
+    assert gate.ready_at(NOW + 5) == NOW + 5
+    gate.note(Reach.ANSWERED, None, NOW + 6)
+    assert gate.state == "online"
+
+
+def test_offline_backs_off_and_a_new_punch_hurries_it():
+    """Nothing left the box: offline at once; pauses grow, a new punch tries soon, one answer ends it."""
+    gate = Gate(300, random.Random(1))
+    for n in range(8):
+        gate.note(Reach.UNREACHED, "no route", NOW + n)
+    assert gate.state == "offline"
+    assert gate.ready_at(NOW + 8) > NOW + 60
+    gate.hurry(5.0)
+    assert gate.ready_at(NOW + 8) == NOW + 12
+    gate.note(Reach.ANSWERED, None, NOW + 20)
+    assert (gate.state, gate.ready_at(NOW + 20)) == ("online", NOW + 20)
+
+
+def test_paused_lets_nothing_through():
+    """Paused is stronger than anything."""
+    gate = Gate(300, random.Random(1))
+    gate.paused = True
+    assert (gate.state, gate.ready_at(NOW)) == ("paused", float("inf"))

@@ -1,0 +1,476 @@
+"""The planner's table, row by row (delivery.md, "What to send next"). Times are hours of one day, UTC."""
+
+from __future__ import annotations
+
+import pytest
+
+from daemon.delivery.plan import Plan, Read, Send
+from daemon.delivery.planner import plan_lane
+from daemon.delivery.policy import Policy
+from daemon.model import PunchState, RecordedAs
+from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift
+from tests.support.lanes import at, moment, punch, second, seen, shift, tried
+
+REVIEW, HELD, DELIVERED, IN_FLIGHT = (
+    PunchState.REVIEW,
+    PunchState.HELD,
+    PunchState.DELIVERED,
+    PunchState.IN_FLIGHT,
+)
+POLICY = Policy()
+OUT_AT_16 = EndShift("7", second(16), "s1")
+
+
+def sent(plan: Plan) -> object:
+    """The step a plan wants to send."""
+    assert isinstance(plan.request, Send), plan
+    return plan.request.step
+
+
+def verdicts(plan: Plan) -> list[tuple[str, str, str | None]]:
+    """What a plan decides without a request."""
+    return [(v.punch_id, v.state.value, v.reason) for v in plan.verdicts]
+
+
+# --- the clock gate
+
+
+def test_nothing_is_sent_on_an_untrusted_clock():
+    """Row "any, clock not trusted": held, for every kind of punch, and no request at all."""
+    plan = plan_lane([punch("in", 8), punch("out", 9)], None, moment(9.1, trusted=False), POLICY)
+    assert plan.request is None
+    assert verdicts(plan) == [("in-8", "held", "clock_untrusted"), ("out-9", "held", "clock_untrusted")]
+
+
+def test_not_even_a_look_up_leaves_on_an_untrusted_clock():
+    """An attempt in flight waits for trust too: its time could not be compared."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8)]
+    plan = plan_lane(lane, None, moment(9, trusted=False), POLICY)
+    assert plan.request is None
+    assert plan.verdicts == ()
+
+
+def test_a_punch_without_a_time_stays_held_and_later_ones_that_do_not_hang_on_it_go():
+    """A clock-in of a fixed reader goes on; a clock-out whose clock-in has no time waits for it."""
+    unknown = punch("in", 8, HELD, reason="clock_untrusted", known=False)
+    assert sent(plan_lane([unknown, punch("in", 9)], None, moment(9.1), POLICY)) == OpenShift("7", second(9))
+    plan = plan_lane([unknown, punch("out", 9)], None, moment(9.1), POLICY)
+    assert verdicts(plan) == [("out-9", "held", "earlier_punch_undecided")]
+
+
+def test_a_time_that_lies_far_ahead_is_known_to_be_wrong():
+    """A punch of a clock that ran ahead is not sent when its wrong second comes: a person gives the right one."""
+    plan = plan_lane([punch("in", 9)], None, moment(8.5), POLICY)
+    assert verdicts(plan) == [("in-9", "review", "clock_ahead")]
+
+
+def test_a_fresh_tap_waits_for_the_services_second():
+    """Never sent later than now minus 2 s by the service's clock (facts, U6); the plan wakes by itself."""
+    plan = plan_lane([punch("in", 8)], None, moment(8), POLICY)
+    assert plan.request is None
+    assert plan.wake_at == at(8) + 2
+
+
+# --- clock-ins
+
+
+def test_a_clock_in_inside_the_window_is_sent_with_its_second():
+    """Row "clock-in, inside the window"."""
+    assert sent(plan_lane([punch("in", 8)], None, moment(8.1), POLICY)) == OpenShift("7", second(8))
+
+
+def test_a_clock_in_already_on_the_timesheet_is_delivered():
+    """Row "a look-up shows exactly this already recorded": that record's id is taken, nothing is sent."""
+    plan = plan_lane([punch("in", 8)], seen(8.1, shift("s1", 8)), moment(8.2), POLICY)
+    (verdict,) = plan.verdicts
+    assert (verdict.state, verdict.remote_id, verdict.recorded_as) == (DELIVERED, "s1", RecordedAs.CLOCK_IN)
+    assert plan.request is None
+
+
+def test_a_clock_in_inside_a_finished_shift_needs_a_person():
+    """Row "a read shows it lies inside a finished shift"; its clock-out does not go either."""
+    lane = [punch("in", 8), punch("out", 9)]
+    plan = plan_lane(lane, seen(9.1, shift("m", 7, 10, by="admin", started_by="admin")), moment(9.2), POLICY)
+    assert ("in-8", "review", "overlaps_existing_shift") in verdicts(plan)
+    assert ("out-9", "held", "earlier_punch_in_review") in verdicts(plan)
+    assert plan.request is None
+
+
+def test_something_older_than_a_quarter_of_an_hour_is_preceded_by_a_read():
+    """Read before writing after an outage; with a fresh read the punch goes, with an old one it reads again."""
+    lane = [punch("in", 8)]
+    plan = plan_lane(lane, None, moment(8.5), POLICY)
+    assert isinstance(plan.request, Read)
+    assert plan.request.since < second(8) < plan.request.until
+    assert sent(plan_lane(lane, seen(8.4), moment(8.5), POLICY)) == OpenShift("7", second(8))
+    assert isinstance(plan_lane(lane, seen(8.4), moment(8.8), POLICY).request, Read)
+
+
+def test_the_window_ends_with_its_margin_by_the_services_clock():
+    """Expired is judged with the margin and by the service's clock where it is known."""
+    lane = [punch("in", 0)]
+    inside, beyond = 11 + 49 / 60, 11 + 51 / 60
+    assert sent(plan_lane(lane, seen(inside), moment(inside), POLICY)) == OpenShift("7", second(0))
+    assert verdicts(plan_lane(lane, seen(beyond), moment(beyond), POLICY)) == [
+        ("in-0", "held", "waiting_for_clock_out")
+    ]
+    ahead = moment(inside, server_ahead_s=120)
+    assert verdicts(plan_lane(lane, seen(inside), ahead, POLICY)) == [("in-0", "held", "waiting_for_clock_out")]
+
+
+def test_the_services_too_old_means_plan_again_as_expired():
+    """A TOO_OLD answer overrules our own reckoning."""
+    entry = punch("in", 0)
+    lane = [type(entry)(entry.punch, tried(entry, OpenShift("7", second(0)), 11, outcome="too_old").attempt)]
+    assert verdicts(plan_lane(lane, seen(11.1), moment(11.2), POLICY)) == [("in-0", "held", "waiting_for_clock_out")]
+
+
+def test_an_expired_clock_in_waits_for_its_clock_out_then_needs_a_person():
+    """Row "clock-in, expired, no clock-out yet"; the plan wakes at max_shift_hours."""
+    plan = plan_lane([punch("in", 0)], None, moment(13), POLICY)
+    assert verdicts(plan) == [("in-0", "held", "waiting_for_clock_out")]
+    assert plan.wake_at == at(14) + 1
+    assert verdicts(plan_lane([punch("in", 0)], None, moment(14.1), POLICY)) == [
+        ("in-0", "review", "missing_clock_out")
+    ]
+
+
+def test_an_expired_clock_in_before_another_clock_in_needs_a_person_and_the_later_goes_on():
+    """Row "the next punch is another clock-in"."""
+    plan = plan_lane([punch("in", 0), punch("in", 13)], None, moment(13.1), POLICY)
+    assert verdicts(plan)[0] == ("in-0", "review", "missing_clock_out")
+    assert sent(plan) == OpenShift("7", second(13))
+
+
+@pytest.mark.parametrize("out", [8.0, 13.9])
+def test_an_expired_clock_in_goes_as_one_completed_shift_with_its_own_clock_out(out):
+    """Row "its own clock-out is queued, expired or not": one record for the pair, after a read that came after both."""
+    lane, now = [punch("in", 0), punch("out", out)], 14.0
+    assert isinstance(plan_lane(lane, seen(out - 0.1), moment(now), POLICY).request, Read)
+    plan = plan_lane(lane, seen(13.95), moment(now), POLICY)
+    assert sent(plan) == RecordShift("7", second(0), second(out), "in-0")
+    assert isinstance(plan.request, Send)
+    assert plan.request.punch_ids == ("in-0", f"out-{out:g}")
+    assert plan.expired
+
+
+@pytest.mark.parametrize("other", [shift("x", -1, 1), shift("x", 7, 20), shift("x", 2, 3), shift("x", -3)])
+def test_a_completed_shift_that_something_overlaps_needs_a_person(other):
+    """Row "completed shift, something on the server overlaps it", an open one included."""
+    plan = plan_lane([punch("in", 0), punch("out", 8)], seen(13.9, other), moment(14), POLICY)
+    assert {reason for _, _, reason in verdicts(plan)} == {"overlaps_existing_shift"}
+    assert len(plan.verdicts) == 2
+    assert plan.request is None
+
+
+def test_a_completed_shift_already_on_the_timesheet_is_delivered_whole():
+    """Both punches of the pair find the record, and neither is sent."""
+    lane = [punch("in", 0), punch("out", 8)]
+    plan = plan_lane(lane, seen(13.9, shift("s1", 0, 8)), moment(14), POLICY)
+    assert [(v.state, v.remote_id) for v in plan.verdicts] == [(DELIVERED, "s1"), (DELIVERED, "s1")]
+
+
+@pytest.mark.parametrize("now", [15.0, 30.0])
+def test_a_shift_longer_than_the_limit_is_never_sent(now):
+    """Longer than max_shift_hours on any row: review shift_too_long for both, nothing sent."""
+    plan = plan_lane([punch("in", 0), punch("out", 14.5)], seen(14.9), moment(now), POLICY)
+    assert verdicts(plan) == [("out-14.5", "review", "shift_too_long"), ("in-0", "review", "shift_too_long")]
+    assert plan.request is None
+    delivered = punch("in", 0, DELIVERED, shift="s1")
+    plan = plan_lane([delivered, punch("out", 14.5)], seen(14.9), moment(14.9), POLICY)
+    assert verdicts(plan) == [("out-14.5", "review", "shift_too_long")]
+
+
+# --- clock-outs of our own shifts
+
+
+def test_a_clock_out_closes_the_shift_its_clock_in_opened():
+    """Row "clock-out, inside the window, its clock-in was delivered"."""
+    lane = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 16)]
+    assert sent(plan_lane(lane, None, moment(16.1), POLICY)) == EndShift("7", second(16), "s1")
+
+
+def test_a_clock_out_waits_for_its_clock_in():
+    """Per-person order: while the clock-in is not delivered its clock-out is not sent."""
+    plan = plan_lane([punch("in", 8), punch("out", 8.1)], None, moment(8.15), POLICY)
+    assert sent(plan) == OpenShift("7", second(8))
+
+
+def test_an_expired_clock_out_on_a_delivered_shift_is_closed_by_an_update_after_a_read():
+    """Row "clock-out, expired, a read shows that shift without an end"."""
+    lane = [punch("in", 0, DELIVERED, shift="s1"), punch("out", 8)]
+    assert isinstance(plan_lane(lane, None, moment(20.5), POLICY).request, Read)
+    plan = plan_lane(lane, seen(20.4, shift("s1", 0)), moment(20.5), POLICY)
+    assert sent(plan) == CloseShift("7", "s1", second(8), "out-8")
+
+
+def test_closing_by_update_can_be_switched_off():
+    """close_late_by_update = false: a person closes it."""
+    lane = [punch("in", 0, DELIVERED, shift="s1"), punch("out", 8)]
+    plan = plan_lane(lane, seen(20.4, shift("s1", 0)), moment(20.5), Policy(close_late_by_update=False))
+    assert verdicts(plan) == [("out-8", "review", "could_not_close")]
+
+
+def test_a_shift_that_is_gone_is_not_recorded_anew():
+    """A manager deleted it: nothing is sent that a read contradicts."""
+    lane = [punch("in", 0, DELIVERED, shift="s1"), punch("out", 8)]
+    assert verdicts(plan_lane(lane, seen(20.4), moment(20.5), POLICY)) == [("out-8", "review", "shift_gone")]
+
+
+@pytest.mark.parametrize(
+    ("record", "state", "reason"),
+    [
+        (shift("s1", 8, 16), "delivered", None),
+        (shift("s1", 8, 15, by="autoClockOut"), "review", "auto_clocked_out"),
+        (shift("s1", 8, 15, by="admin"), "review", "already_clocked_out"),
+        (shift("s1", 8, 15, by="mobile"), "review", "already_clocked_out"),
+    ],
+)
+def test_a_shift_that_already_ended(record, state, reason):
+    """Row "a read shows its shift already ended": at our second, by autoClockOut, or by anyone else."""
+    lane = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 16)]
+    assert verdicts(plan_lane(lane, seen(16.05, record), moment(16.1), POLICY)) == [("out-16", state, reason)]
+
+
+def test_an_auto_clock_out_is_corrected_when_configured():
+    """after_auto_clock_out = "correct": the true end goes as an update."""
+    lane = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 16)]
+    view = seen(16.05, shift("s1", 8, 15, by="autoClockOut"))
+    plan = plan_lane(lane, view, moment(16.1), Policy(after_auto_clock_out="correct"))
+    assert sent(plan) == CloseShift("7", "s1", second(16), "out-16")
+
+
+def test_a_clock_out_in_the_second_of_its_clock_in_needs_a_person():
+    """The service refuses an equal second; its own clock-out is at least one second later."""
+    lane = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 8)]
+    assert verdicts(plan_lane(lane, None, moment(8.1), POLICY)) == [("out-8", "review", "same_second")]
+
+
+# --- clock-outs of shifts opened elsewhere
+
+
+def test_a_clock_out_of_a_phones_shift_closes_that_one():
+    """Row "its clock-in is unknown here": only a read requested after the tap speaks."""
+    lane = [punch("out", 16)]
+    assert isinstance(plan_lane(lane, seen(15.9, shift("p", 8)), moment(16.1), POLICY).request, Read)
+    view = seen(16.05, shift("p", 8, started_by="mobile"))
+    assert sent(plan_lane(lane, view, moment(16.1), POLICY)) == EndShift("7", second(16), "p")
+
+
+def test_a_clock_out_without_any_open_shift_waits_and_looks_again_ever_later():
+    """None: held waiting_for_clock_in until expired, then review no_matching_clock_in."""
+    lane = [punch("out", 16)]
+    plan = plan_lane(lane, seen(16.01), moment(16.02), POLICY)
+    assert verdicts(plan) == [("out-16", "held", "waiting_for_clock_in")]
+    assert plan.request is None
+    waiting = [punch("out", 16, HELD, reason="waiting_for_clock_in")]
+    assert isinstance(plan_lane(waiting, seen(16.01), moment(16.1), POLICY).request, Read)
+    late = plan_lane(waiting, seen(20), moment(22), POLICY)
+    assert late.request is None
+    assert isinstance(plan_lane(waiting, seen(20), moment(24.1), POLICY).request, Read)
+    assert isinstance(plan_lane(waiting, seen(24), moment(28), POLICY).request, Read)
+    plan = plan_lane(waiting, seen(28), moment(28.1), POLICY)
+    assert verdicts(plan) == [("out-16", "review", "no_matching_clock_in")]
+
+
+def test_a_clock_out_does_not_close_a_shift_begun_too_long_ago():
+    """Begun at most max_shift_hours earlier."""
+    plan = plan_lane([punch("out", 16)], seen(16.05, shift("p", 1.5)), moment(16.06), POLICY)
+    assert verdicts(plan) == [("out-16", "held", "waiting_for_clock_in")]
+
+
+def test_a_later_clock_in_goes_on_beside_a_clock_out_that_waits():
+    """Blocking is per shift: a clock-out that waits for a phone does not hold back the next shift."""
+    lane = [punch("out", 16, HELD, reason="waiting_for_clock_in"), punch("in", 16.2)]
+    assert sent(plan_lane(lane, seen(16.19), moment(16.21), POLICY)) == OpenShift("7", second(16.2))
+
+
+def test_a_clock_in_refused_as_already_open_holds_back_nothing():
+    """The next clock-out closes that open shift, within max_shift_hours."""
+    lane = [punch("in", 8, REVIEW, reason="already_open"), punch("out", 16)]
+    view = seen(16.05, shift("p", 7.5, started_by="mobile"))
+    assert sent(plan_lane(lane, view, moment(16.1), POLICY)) == EndShift("7", second(16), "p")
+
+
+# --- review blocks per shift
+
+
+def test_a_clock_in_in_review_holds_its_own_clock_out_only():
+    """Its counterpart is held; the person's next shift goes on, since the timesheet shows nothing open."""
+    lane = [punch("in", 8, REVIEW, reason="not_assigned"), punch("out", 9), punch("in", 9.5)]
+    plan = plan_lane(lane, None, moment(9.6), POLICY)
+    assert ("out-9", "held", "earlier_punch_in_review") in verdicts(plan)
+    assert sent(plan) == OpenShift("7", second(9.5))
+
+
+def test_a_clock_out_in_review_holds_live_punches_while_its_shift_is_open():
+    """The service would refuse or misplace them; a read that shows the shift ended frees them."""
+    lane = [
+        punch("in", 6, DELIVERED, shift="s1"),
+        punch("out", 7, REVIEW, reason="locked_days"),
+        punch("in", 9),
+        punch("out", 9.1),
+    ]
+    plan = plan_lane(lane, None, moment(9.2), POLICY)
+    assert plan.request is None
+    assert verdicts(plan) == [
+        ("in-9", "held", "earlier_punch_in_review"),
+        ("out-9.1", "held", "earlier_punch_in_review"),
+    ]
+    plan = plan_lane(lane, seen(9.15, shift("s1", 6, 7.5, by="admin")), moment(9.2), POLICY)
+    assert sent(plan) == OpenShift("7", second(9))
+
+
+def test_a_completed_shift_in_review_holds_back_nothing():
+    """It left nothing open on the timesheet."""
+    lane = [
+        punch("in", -20, REVIEW, reason="overlaps_existing_shift"),
+        punch("out", -12, REVIEW, reason="overlaps_existing_shift"),
+        punch("in", 9),
+    ]
+    assert sent(plan_lane(lane, None, moment(9.1), POLICY)) == OpenShift("7", second(9))
+
+
+def test_what_was_held_behind_a_review_is_recorded_whole_once_it_has_expired():
+    """More of their own is not held up than must be: a completed shift needs no live order."""
+    lane = [
+        punch("in", -20, DELIVERED, shift="s1"),
+        punch("out", -19, REVIEW, reason="locked_days"),
+        punch("in", 0, HELD, reason="earlier_punch_in_review"),
+        punch("out", 1, HELD, reason="earlier_punch_in_review"),
+    ]
+    plan = plan_lane(lane, seen(12.9, shift("s1", -20, -19, by="admin")), moment(13), POLICY)
+    assert isinstance(sent(plan), RecordShift)
+
+
+# --- unknown outcomes
+
+
+def test_an_unknown_outcome_is_looked_up_after_the_settling_time_before_anything_else():
+    """Nothing else of the lane moves; the look-up waits for the settling time."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.01), punch("out", 8.02)]
+    plan = plan_lane(lane, None, moment(8.011), POLICY)
+    assert (plan.request, plan.verdicts) == (None, ())
+    assert plan.wake_at == at(8.01) + 5
+    assert isinstance(plan_lane(lane, None, moment(8.03), POLICY).request, Read)
+
+
+def test_a_read_from_before_the_attempt_says_nothing_about_it():
+    """Only a read requested after the settling time counts as a look."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.01)]
+    assert isinstance(plan_lane(lane, seen(8.005), moment(8.03), POLICY).request, Read)
+
+
+def test_found_is_delivered_with_the_attempts_end():
+    """Found: delivered, with that record's id, and the attempt is settled."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.01)]
+    (verdict,) = plan_lane(lane, seen(8.02, shift("s1", 8)), moment(8.03), POLICY).verdicts
+    assert (verdict.state, verdict.remote_id, verdict.attempt_outcome) == (DELIVERED, "s1", "found")
+
+
+def test_absent_is_looked_for_once_more_and_then_goes_again():
+    """Absent after the settling time: a second look (facts, U10), then it may be sent again."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.0)]
+    once = at(8) + 6
+    first = seen((once - at(0)) / 3600)
+    plan = plan_lane(lane, first, moment(8.002), POLICY)
+    assert (plan.request, plan.verdicts) == (None, ())
+    assert plan.wake_at == at(8) + 30
+    assert isinstance(plan_lane(lane, first, moment(8.01), POLICY).request, Read)
+    plan = plan_lane(lane, seen(8.01), moment(8.011), POLICY)
+    assert [(v.state, v.attempt_outcome) for v in plan.verdicts] == [(PunchState.PENDING, "absent")]
+
+
+def test_both_punches_of_a_pair_are_settled_by_one_look():
+    """One request, one attempt, two punches."""
+    step = RecordShift("7", second(0), second(8), "in-0")
+    lane = [tried(punch("in", 0), step, 13), tried(punch("out", 8), step, 13)]
+    plan = plan_lane(lane, seen(13.1, shift("s1", 0, 8)), moment(13.2), POLICY)
+    assert [(v.punch_id, v.state, v.recorded_as) for v in plan.verdicts] == [
+        ("in-0", DELIVERED, RecordedAs.TIME_ACTIVITY),
+        ("out-8", DELIVERED, RecordedAs.TIME_ACTIVITY),
+    ]
+
+
+def test_our_reference_in_the_note_finds_a_rounded_record():
+    """A rounding service: found by our mark, delivered with what it changed told."""
+    step = RecordShift("7", second(0), second(8), "in-0")
+    lane = [tried(punch("in", 0), step, 13), tried(punch("out", 8), step, 13)]
+    view = seen(13.1, shift("s1", 0.1, 8, note="kiosk front, ref in-0"))
+    plan = plan_lane(lane, view, moment(13.2), POLICY)
+    assert {v.state for v in plan.verdicts} == {DELIVERED}
+
+
+def test_something_that_resembles_it_is_never_doubled():
+    """A shift near ours of which it is not told when it was made: a person compares."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.0)]
+    plan = plan_lane(lane, seen(8.2, shift("x", 8.05)), moment(8.21), POLICY)
+    assert verdicts(plan) == [("in-8", "review", "outcome_unclear")]
+
+
+def test_a_rounded_clock_in_made_after_our_request_is_ours():
+    """Created by the API after we sent, within a quarter of an hour: delivered, changed."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.0)]
+    plan = plan_lane(lane, seen(8.2, shift("x", 8.1, created=8.001)), moment(8.21), POLICY)
+    assert [(v.state, v.remote_id) for v in plan.verdicts] == [(DELIVERED, "x")]
+
+
+def test_an_older_shift_near_ours_is_not_ours():
+    """Created before we sent: ours is absent and goes again."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.0)]
+    plan = plan_lane(lane, seen(8.2, shift("x", 7.9, 7.95, created=7.9)), moment(8.21), POLICY)
+    assert [(v.state, v.attempt_outcome) for v in plan.verdicts] == [(PunchState.PENDING, "absent")]
+
+
+def test_an_update_that_did_not_take_needs_a_person():
+    """Closing by update is read back; still open after the second look: could_not_close, never sent again."""
+    step = CloseShift("7", "s1", second(8), "out-8")
+    lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), step, 20)]
+    plan = plan_lane(lane, seen(20.1, shift("s1", 0)), moment(20.2), POLICY)
+    assert verdicts(plan) == [("out-8", "review", "could_not_close")]
+    plan = plan_lane(lane, seen(20.1, shift("s1", 0, 8, by="api")), moment(20.2), POLICY)
+    assert [(v.state, v.recorded_as) for v in plan.verdicts] == [(DELIVERED, RecordedAs.SHIFT_UPDATE)]
+
+
+@pytest.mark.parametrize(
+    ("step", "conflict", "record", "expected"),
+    [
+        (OpenShift("7", second(8)), "already_open", shift("s1", 8), ("delivered", None)),
+        (OpenShift("7", second(8)), "already_open", shift("p", 7), ("review", "already_open")),
+        (OUT_AT_16, "no_open_shift", shift("s1", 8, 16), ("delivered", None)),
+        (OUT_AT_16, "no_open_shift", shift("s1", 8, 15, by="mobile"), ("review", "already_clocked_out")),
+        (OUT_AT_16, "no_open_shift", shift("s1", 8, 15, by="autoClockOut"), ("review", "auto_clocked_out")),
+        (OUT_AT_16, "no_open_shift", shift("z", 3, 4), ("review", "shift_gone")),
+        (OUT_AT_16, "before_clock_in", shift("s1", 8), ("review", "before_clock_in")),
+    ],
+)  # fmt: skip
+def test_a_refusal_for_a_state_is_looked_up_before_it_is_judged(step, conflict, record, expected):
+    """Already open, NO_OPEN_SHIFT, BEFORE_CLOCK_IN: a record with our time means delivered, else review."""
+    if isinstance(step, OpenShift):
+        lane = [tried(punch("in", 8), step, 16.1, outcome=conflict)]
+        lane = [type(lane[0])(lane[0].punch, lane[0].attempt)]
+    else:
+        lane = [punch("in", 8, DELIVERED, shift="s1"), tried(punch("out", 16), step, 16.1, outcome=conflict)]
+    assert isinstance(plan_lane(lane, seen(16.05, record), moment(16.2), POLICY).request, Read)
+    plan = plan_lane(lane, seen(16.15, record), moment(16.2), POLICY)
+    assert [(v.state.value, v.reason) for v in plan.verdicts] == [expected]
+
+
+def test_without_the_right_to_read_nothing_is_recorded_blindly():
+    """The key may not read: live punches go, completed shifts wait, what is unknown stays in flight."""
+    blind = Policy(can_look_up=False)
+    assert sent(plan_lane([punch("in", 8)], None, moment(9), blind)) == OpenShift("7", second(8))
+    plan = plan_lane([punch("in", 0), punch("out", 8)], None, moment(14), blind)
+    assert verdicts(plan)[0] == ("in-0", "held", "look_up_refused")
+    plan = plan_lane([tried(punch("in", 8), OpenShift("7", second(8)), 8)], None, moment(9), blind)
+    assert (plan.request, plan.verdicts) == (None, ())
+
+
+def test_a_service_without_live_shifts_gets_completed_ones():
+    """Capability "open a shift now": no. The clock-in waits for its clock-out, then both go as one."""
+    later = Policy(live=False)
+    assert verdicts(plan_lane([punch("in", 8)], None, moment(8.1), later)) == [
+        ("in-8", "held", "waiting_for_clock_out")
+    ]
+    plan = plan_lane([punch("in", 8), punch("out", 9)], seen(9.05), moment(9.1), later)
+    assert sent(plan) == RecordShift("7", second(8), second(9), "in-8")
