@@ -12,7 +12,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -48,7 +48,7 @@ class Database:
         # The loop itself keeps only weak references to tasks; a transaction whose caller is gone must not vanish.
         self._running: set[asyncio.Task[Any]] = set()
         self._stop_checks = threading.Event()
-        self._closing = False
+        self._closed: asyncio.Task[None] | None = None
 
     async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """One indivisible transaction. Raises what `fn` raises, after a rollback; sqlite3.Error when not stored."""
@@ -79,13 +79,15 @@ class Database:
 
     async def close(self) -> None:
         """Finish running transactions, checkpoint, close; mark the stop as clean."""
-        if self._closing:
-            return
-        self._closing = True
+        if self._closed is None:
+            self._closed = asyncio.ensure_future(self._finish())
+        await asyncio.shield(self._closed)
+
+    async def _finish(self) -> None:
         self._stop_checks.set()
         while self._running:
             await asyncio.wait(self._running)
-        await asyncio.shield(asyncio.ensure_future(self._runner.stop()))
+        await self._runner.stop()
 
     async def _locked(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         async with self._lock:
@@ -93,7 +95,7 @@ class Database:
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
         """Carry `work` to its end, also when the caller is cancelled meanwhile."""
-        if self._closing:
+        if self._closed is not None:
             work.close()
             raise sqlite3.ProgrammingError("the database is closed")
         task = asyncio.ensure_future(work)
@@ -103,6 +105,8 @@ class Database:
 
 
 def _transact(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -> T:
+    if conn.in_transaction:  # only after a rollback that failed, on a disk that did not work
+        conn.execute("ROLLBACK")
     conn.execute("BEGIN IMMEDIATE")
     try:
         result = _call(fn, conn)
@@ -111,7 +115,8 @@ def _transact(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -
     except BaseException:
         # SQLite itself rolls back after some errors (disk full, I/O); then there is nothing left to roll back.
         if conn.in_transaction:
-            conn.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # what went wrong first is what the caller must hear
+                conn.execute("ROLLBACK")
         raise
     return result
 
@@ -204,10 +209,9 @@ class _Thread:
         return await self._connection.hop(fn)
 
     async def stop(self) -> None:
-        try:
+        with suppress(sqlite3.Error):  # on a full disk the next start finds it unclean, and checks: right so
             await self._connection.hop(mark_clean)
-        finally:
-            await self._connection.close()
+        await self._connection.close()
 
 
 class _Inline:
@@ -229,8 +233,7 @@ class _Inline:
 
     async def stop(self) -> None:
         assert self._conn is not None
-        try:
+        with suppress(sqlite3.Error):
             mark_clean(self._conn)
-        finally:
-            self._conn.close()
-            self._conn = None
+        self._conn.close()
+        self._conn = None
