@@ -80,9 +80,10 @@ class Board:
             heapq.heappop(self._wakes)
         return self._wakes[0][0] if self._wakes else None
 
-    def best(self) -> Lane | None:
+    def best(self, *, expired_too: bool = True) -> Lane | None:
         """The lane whose request goes next, or None. It stays until its lane is put again."""
-        live, expired = self._top(self._live), self._top(self._expired)
+        live = self._top(self._live)
+        expired = self._top(self._expired) if expired_too else None
         if expired is not None and (live is None or self._since_expired >= EXPIRED_SHARE - 1):
             return expired
         return live or expired

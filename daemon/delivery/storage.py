@@ -118,12 +118,13 @@ def discard(conn: sqlite3.Connection, punch_id: str, why: str, at: float, by: st
     return _existing(conn, punch_id)
 
 
-def give_up(conn: sqlite3.Connection, user_id: str, why: str, at: float) -> None:
-    """Put a person's oldest punch that is not finished and not in review there, because planning it failed."""
+def give_up(conn: sqlite3.Connection, user_id: str, why: str, at: float) -> bool:
+    """Put a person's oldest punch that may still move in review, because planning it failed; whether there was one."""
     for entry in deliveries.load_lane(conn, user_id):
         if entry.punch.state in (PunchState.PENDING, PunchState.HELD, PunchState.IN_FLIGHT):
             deliveries.set_state(conn, entry.punch.id, PunchState.REVIEW, at=at, reason="internal_error", detail=why)
-            return
+            return True
+    return False
 
 
 def take_back(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float) -> None:

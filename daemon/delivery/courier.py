@@ -1,0 +1,163 @@
+"""Carries single requests out and writes down what came of them: journal, send, settle, in that order.
+
+Between the journal and the settlement nothing may get lost: a request that left and was not settled (a lost answer, a
+crash, a stop) stays open in the journal, and its lane looks it up before anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from daemon.alarms import Alarms
+from daemon.clock import Timekeeper
+from daemon.delivery import storage
+from daemon.delivery.board import Lane
+from daemon.delivery.gate import Gate
+from daemon.delivery.knowledge import Knowledge
+from daemon.delivery.pacer import Pacer
+from daemon.delivery.plan import Read, Send
+from daemon.delivery.settle import Reach, Settlement, reach_of, settle
+from daemon.delivery.teller import Teller
+from daemon.queue.database import Database
+from daemon.timesheets.timesheet import Found, KeyRefused, LookUp, Probe, Proven, Reply, Step, Timesheet
+
+#: People one list request asks about; more wait for the next one.
+READ_PEOPLE_MAX = 500
+#: The widest range of one list request (facts 1.5: 90 days, less the days around for zones).
+READ_RANGE_MAX_S = 86 * 86400
+#: The same unrecognised refusal for this many people in a row is a misconfiguration (delivery.md).
+SUSPICIOUS_PEOPLE = 3
+#: Refusals remembered while they may still turn out to be one; older ones stay in review.
+SUSPECTS_MAX = 50
+
+
+class Courier:
+    """One timesheet's requests, one at a time."""
+
+    def __init__(
+        self,
+        db: Database,
+        timesheet: Timesheet,
+        timekeeper: Timekeeper,
+        *,
+        pacer: Pacer,
+        gate: Gate,
+        knowledge: Knowledge,
+        alarms: Alarms,
+        teller: Teller,
+    ) -> None:
+        self._db, self._timesheet, self._timekeeper = db, timesheet, timekeeper
+        self._pacer, self._gate, self._knowledge = pacer, gate, knowledge
+        self._alarms, self._teller = alarms, teller
+        self._suspects: list[tuple[str, str, tuple[str, ...]]] = []  # words, person, punches
+
+    async def send(self, lane: Lane, send: Send) -> set[str]:
+        """Journal, send, settle. The people whose lanes must be planned again."""
+        now = self._timekeeper.now()
+        attempt_id = await self._db.write(lambda conn: storage.begin(conn, send, now))
+        if attempt_id is None:  # a person decided on it in the meantime
+            return {lane.user_id}
+        reply, _ = await self._request(send.step)
+        punches = [entry.punch for entry in lane.punches if entry.punch.id in send.punch_ids]
+        settlement = settle(send, punches, reply, self._timekeeper.server_now())
+        await self._write_down(lane, send, attempt_id, settlement, reply)
+        self._note(settlement.reach, reply, settlement.detail)
+        return {lane.user_id} | await self._suspect(lane.user_id, send, settlement)
+
+    async def read(self, wanted: Read, waiting: Sequence[Lane]) -> tuple[set[str], bool]:
+        """One list request for every lane that waits for one, as far as one request reaches.
+
+        The people whose lanes must be planned again, and whether this key may read at all.
+        """
+        since, until = wanted.since, wanted.until
+        people: list[str] = []
+        for lane in waiting:
+            request = lane.plan.request
+            assert isinstance(request, Read)
+            low, high = min(since, request.since), max(until, request.until)
+            if high - low <= READ_RANGE_MAX_S and len(people) < READ_PEOPLE_MAX:
+                since, until = low, high
+                people.append(lane.user_id)
+        reply, requested_at = await self._request(LookUp(tuple(people), since, until))
+        if isinstance(reply.outcome, KeyRefused):
+            return set(people), await self._only_reads_refused(reply.outcome)
+        self._note(reach_of(reply.outcome), reply, None)
+        if isinstance(reply.outcome, Found):
+            self._knowledge.learn(people, requested_at, since, until, reply.outcome.records)
+        return set(people), True
+
+    async def probe(self) -> bool:
+        """One cheap read that proves the key and brings the service's date; whether it was answered."""
+        reply, _ = await self._request(Probe())
+        self._note(reach_of(reply.outcome), reply, None)
+        return isinstance(reply.outcome, Proven)
+
+    # --- one request
+
+    async def _request(self, step: Step) -> tuple[Reply, float]:
+        """One request; the reply, and our best time when it left."""
+        sent = self._timekeeper.evidence()
+        sent_at = self._timekeeper.best(sent).at
+        self._pacer.note_sent(sent_at)
+        reply = await self._timesheet.carry_out(step)
+        if reply.server_date is not None:
+            self._timekeeper.note_server_date(reply.server_date, sent, self._timekeeper.evidence())
+        self._pacer.note_budget(reply.budget, self._timekeeper.server_ahead_s)
+        return reply, sent_at
+
+    async def _write_down(self, lane: Lane, send: Send, attempt_id: int, settlement: Settlement, reply: Reply) -> None:
+        now = self._timekeeper.now()
+        await self._db.write(lambda conn: storage.settle(conn, send, attempt_id, settlement, reply, now))
+        if settlement.written is not None:
+            self._knowledge.note_written(settlement.written, now)
+        if settlement.defer_s:
+            lane.deferred_until = now + settlement.defer_s
+        if settlement.changed_by_s is not None:
+            off = f"{settlement.changed_by_s:+d} s"
+            text = f"The service records other times than were tapped (last: {off}). Look at its rounding settings."
+            self._alarms.set("server_changes_times", text)
+        await self._teller.verdicts(lane.user_id, settlement.verdicts, now)
+
+    def _note(self, reach: Reach, reply: Reply, detail: str | None) -> None:
+        """What an answer says about the way to the service."""
+        now = self._timekeeper.now()
+        if reach is Reach.THROTTLED:
+            until = getattr(reply.outcome, "until", None)
+            self._teller.throttled(self._pacer.note_throttled(now, until, self._timekeeper.server_ahead_s))
+        words = detail or getattr(reply.outcome, "why", None) or getattr(reply.outcome, "detail", None)
+        with self._teller.watching(self._gate):
+            self._gate.note(reach, words, now)
+        if reach is Reach.CERTIFICATE_TIME and not self._timekeeper.trusted:
+            remedy = "The kiosk's clock is probably wrong: let it reach a time server."
+            self._alarms.set("certificate_time", f"Cannot verify the service's certificate: {words}. {remedy}")
+        elif reach is not Reach.UNREACHED:
+            self._alarms.clear("certificate_time")
+
+    async def _only_reads_refused(self, refused: KeyRefused) -> bool:
+        """A read was refused. A key that proves itself otherwise may just not read; else everything is halted."""
+        if not await self.probe():
+            return True
+        remedy = "Give the key the scope time_clock.read, then: punchctl sync now"
+        self._alarms.set("look_up_refused", f"Cannot read the timesheet: {refused.detail}. {remedy}")
+        return False
+
+    async def _suspect(self, user_id: str, send: Send, settlement: Settlement) -> set[str]:
+        """The same unrecognised refusal for three people in a row is nobody's own trouble; whose it was not."""
+        words = settlement.suspicious
+        if words is None:
+            if settlement.reach is Reach.ANSWERED:
+                self._suspects.clear()
+            return set()
+        if self._suspects and self._suspects[-1][0] != words:
+            self._suspects.clear()
+        self._suspects = [*self._suspects, (words, user_id, send.punch_ids)][-SUSPECTS_MAX:]
+        people = {person for _, person, _ in self._suspects}
+        if len(people) < SUSPICIOUS_PEOPLE:
+            return set()
+        now = self._timekeeper.now()
+        ids = [punch_id for _, _, punch_ids in self._suspects for punch_id in punch_ids]
+        await self._db.write(lambda conn: storage.take_back(conn, ids, now))
+        with self._teller.watching(self._gate):
+            self._gate.halt_for("misconfigured", words, now)
+        await self._teller.count_reviews()
+        return people
