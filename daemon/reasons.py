@@ -94,6 +94,8 @@ _ALL = (
     Reason("badge_enrolled", "tap", "The badge was given to the person it was enrolled for; this tap is no punch.", "Nothing."),
     Reason("unstable_badge", "tap", "Phones and some cards show a new number at each tap; such a badge cannot be used.",
            "Use a badge with a fixed number."),
+    Reason("malformed_badge", "tap", "What was read cannot be a badge: empty, too long or not printable; it was not stored.",
+           "Present the badge again; if that goes on, use another one."),
     Reason("time_in_future", "tap", "The stated time lies in the future.", "State a time that has passed."),
     Reason("time_not_after_last", "tap", "The stated time does not lie after this person's last punch.",
            "State a later time; earlier ones are a matter for the timesheet."),

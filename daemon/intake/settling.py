@@ -1,0 +1,129 @@
+"""What becomes of a lane's undecided punches once their times are known.
+
+A punch whose direction hung on an unknown time waits in `held`. When times come (the clock became trusted, or a person
+gave one), the same rules that would have decided at the tap decide now, in lane order. `settle_lane` is pure;
+`settle` carries it out inside one transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from daemon.intake.attendance import Moment, Policy, repeats, toggle
+from daemon.intake.placing import Desk
+from daemon.model import Direction, Punch, PunchState, ReaderDirection
+from daemon.queue.deliveries import load_lane, set_state
+from daemon.queue.people import find_employee
+from daemon.queue.queue import find_punch, settle_direction, settle_time, unsettled_punches
+from drivers.reader import Evidence
+
+#: The reasons that a trusted clock, or a decided neighbour, takes away.
+WAITING = frozenset({"clock_untrusted", "earlier_punch_undecided"})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where a punch stands now: its direction (None: still undecided), its state and the reason of that."""
+
+    punch_id: str
+    direction: Direction | None
+    state: PunchState
+    reason: str | None = None
+
+
+def settle_lane(
+    lane: Sequence[Punch],
+    newly_timed: Collection[str],
+    direction_of: Callable[[str | None], ReaderDirection],
+    policy: Policy,
+    *,
+    trusted: bool,
+) -> list[Verdict]:
+    """Decide what can be decided of one person's punches, given in lane order without discarded ones.
+
+    `newly_timed` are the ids whose time was just filled in (they may turn out to be repeats); `direction_of` tells how
+    a reader decides; `trusted` whether anything may become pending now. Punches that still lack their time get no
+    verdict, nor do those that nothing changes for.
+    """
+    verdicts: list[Verdict] = []
+    previous: Punch | None = None
+    for punch in lane:
+        verdict = _verdict(punch, previous, lane, punch.id in newly_timed, direction_of(punch.reader), policy)
+        if verdict is None:
+            previous = punch
+            continue
+        if verdict.state is PunchState.PENDING and not trusted:
+            verdict = replace(verdict, state=PunchState.HELD, reason="clock_untrusted")
+        if (verdict.direction, verdict.state, verdict.reason) != (punch.direction, punch.state, punch.reason):
+            verdicts.append(verdict)
+        if verdict.state is not PunchState.DISCARDED:
+            previous = replace(punch, direction=verdict.direction, state=verdict.state, reason=verdict.reason)
+    return verdicts
+
+
+def _verdict(
+    punch: Punch,
+    previous: Punch | None,
+    lane: Sequence[Punch],
+    newly_timed: bool,
+    reader: ReaderDirection,
+    policy: Policy,
+) -> Verdict | None:
+    undecided = newly_timed or punch.direction is None
+    waits = punch.state is PunchState.HELD and (undecided or punch.reason in WAITING)
+    if not punch.time_known or not waits:
+        return None
+    earlier = [other for other in lane if other.seq < punch.seq]
+    if punch.direction is None and any(not other.time_known for other in earlier):
+        # Taken before this one, but nobody knows when: it may lie between this one and what stands before it.
+        return Verdict(punch.id, None, PunchState.HELD, "earlier_punch_undecided")
+    moment = Moment(punch.occurred_at, True, punch.boot_id, punch.boottime_s)
+    if undecided and previous is not None and repeats(moment, previous, reader, policy):
+        direction = punch.direction or previous.direction
+        return Verdict(punch.id, direction, PunchState.DISCARDED, "repeat_of_earlier")
+    direction = punch.direction or reader.fixed or toggle(moment, previous, policy)
+    if direction is None:
+        return Verdict(punch.id, None, PunchState.HELD, "earlier_punch_undecided")
+    if undecided and any(other.time_known and other.occurred_at >= punch.occurred_at for other in earlier):
+        return Verdict(punch.id, direction, PunchState.REVIEW, "out_of_order")
+    return Verdict(punch.id, direction, PunchState.PENDING)
+
+
+def settle(conn: sqlite3.Connection, desk: Desk) -> list[Punch]:
+    """Fill in every time that is known by now and decide what hung on it; the punches that changed, as they now are."""
+    desk.reckoner.note_trust(conn)
+    unsettled = unsettled_punches(conn)
+    timed = {punch.id for punch in unsettled if _settle_time(conn, punch, desk)}
+    changed = dict.fromkeys(punch.id for punch in unsettled if punch.id in timed)
+    for user_id in dict.fromkeys(punch.user_id for punch in unsettled):
+        lane = [place.punch for place in load_lane(conn, user_id)]
+        policy = desk.rules.policy(find_employee(conn, user_id))
+        trusted = desk.reckoner.trusted
+        for verdict in settle_lane(lane, timed, desk.rules.direction, policy, trusted=trusted):
+            _carry_out(conn, verdict, next(punch for punch in lane if punch.id == verdict.punch_id), desk.now)
+            changed[verdict.punch_id] = None
+    found = [find_punch(conn, punch_id) for punch_id in changed]
+    return [punch for punch in found if punch is not None]
+
+
+def is_due(conn: sqlite3.Connection, desk: Desk) -> bool:
+    """Whether `settle` could change anything."""
+    return bool(unsettled_punches(conn)) or desk.reckoner.is_lifting(conn)
+
+
+def _settle_time(conn: sqlite3.Connection, punch: Punch, desk: Desk) -> bool:
+    if punch.time_known or punch.state.finished:
+        return False
+    best = desk.reckoner.reckon(conn, Evidence(punch.raw_at, punch.boottime_s, punch.boot_id, punch.synchronised))
+    if best.known:
+        settle_time(conn, punch.id, best.at, best.error_s)
+    return best.known
+
+
+def _carry_out(conn: sqlite3.Connection, verdict: Verdict, punch: Punch, at: float) -> None:
+    if punch.direction is None and verdict.direction is not None:
+        settle_direction(conn, punch.id, verdict.direction)
+    if (verdict.state, verdict.reason) != (punch.state, punch.reason):
+        set_state(conn, punch.id, verdict.state, at=at, reason=verdict.reason)
