@@ -1,0 +1,111 @@
+"""The command `punchd`: run, check, demo.
+
+Exit codes: 0 done, or stopped in order; 1 another instance runs; 2 usage; 70 a fault of its own (systemd starts it
+again); 78 the configuration or the stored data cannot be used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import structlog
+
+from daemon import __version__, log
+from daemon.config import examine, load
+from daemon.errors import AlreadyRunningError, PunchdError
+from daemon.notify import Notifier
+from daemon.supervisor import FatalError
+
+EXIT_RUNNING, EXIT_SOFTWARE, EXIT_CONFIGURATION = 1, 70, 78
+
+_config = click.option(
+    "--config",
+    "path",
+    required=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The configuration (see config.example.toml).",
+)
+
+
+def _example(*lines: str) -> str:
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@click.group("punchd", context_settings={"help_option_names": ["-h", "--help"]}, epilog=_example(
+    "punchd check --config /etc/punchd/punchd.toml", "punchd run --config /etc/punchd/punchd.toml"))  # fmt: skip
+@click.version_option(__version__, prog_name="punchd")
+def root() -> None:
+    """Take badge taps, keep them, and bring them to the timesheet. People look at it with punchctl."""
+
+
+@root.command(
+    "run",
+    short_help="Run the service in the foreground.",
+    epilog=_example("punchd run --config /etc/punchd/punchd.toml"),
+)
+@_config
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default=None,
+              help="How much is logged (default: $PUNCHD_LOG_LEVEL, else info).")  # fmt: skip
+@click.option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", show_default=True,
+              help="auto is made for people on a terminal, key=value elsewhere.")  # fmt: skip
+def cmd_run(path: Path, log_level: str | None, log_format: str) -> None:
+    """Run the service in the foreground until SIGTERM; SIGHUP reloads what can be reloaded."""
+    secrets = log.Secrets()
+    log.configure(secrets, level=log_level, style=log_format)
+    sys.exit(_run(path, secrets))
+
+
+@root.command(
+    "check", epilog=_example("punchd check --config /etc/punchd/punchd.toml", "punchd check --config f --json")
+)
+@_config
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def cmd_check(path: Path, as_json: bool) -> None:
+    """Validate everything and print all problems, each with file, key and remedy; exit 0 or 78."""
+    problems = examine(path).problems
+    if as_json:
+        told = [{"file": str(p.file), "key": p.key, "problem": p.text, "remedy": p.remedy} for p in problems]
+        click.echo(json.dumps({"file": str(path), "valid": not problems, "problems": told}))
+    else:
+        for problem in problems:
+            click.echo(str(problem))
+        click.echo(f"{path}: {f'{len(problems)} problem(s)' if problems else 'no problems found'}")
+    sys.exit(EXIT_CONFIGURATION if problems else 0)
+
+
+@root.command("demo", short_help="Show it at work, without hardware or network.", epilog=_example("punchd demo"))
+def cmd_demo() -> None:
+    """Show it at work: a model of the service, people who tap, a network that breaks; exit 0 if all fits."""
+    from sandbox import demo  # the one way into the sandbox; the service itself never loads it
+
+    sys.exit(demo.main())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run punchd."""
+    root.main(args=None if argv is None else list(argv), prog_name="punchd")
+
+
+def _run(path: Path, secrets: log.Secrets) -> int:
+    """Run the service to its end; the exit code. What ended it goes to stderr, in lines for people."""
+    from daemon import app  # `check` and `--help` do without all that a service loads
+
+    notifier = Notifier.from_environment(os.environ)
+    try:
+        asyncio.run(app.run(load(path), app.Surroundings(notifier=notifier, secrets=secrets)))
+    except PunchdError as error:
+        click.echo(f"punchd: {error.message}", err=True)
+        notifier.status(error.message)
+        return EXIT_RUNNING if isinstance(error, AlreadyRunningError) else EXIT_CONFIGURATION
+    except (FatalError, sqlite3.Error) as error:
+        structlog.get_logger().critical("service.failed", exc_info=error)
+        return EXIT_SOFTWARE
+    return 0
