@@ -194,16 +194,14 @@ class _Thread:
     inline = False
 
     def __init__(self, path: Path) -> None:
-        self._was_unclean = False
-        self._connection = _Hopper(lambda: self._open(path))
-
-    def _open(self, path: Path) -> sqlite3.Connection:
-        conn, self._was_unclean = open_file(path)
-        return conn
+        self._path = path
 
     async def start(self) -> bool:
+        # Not opened by aiosqlite: when that fails its thread outlives the loop and complains on stderr.
+        conn, was_unclean = await asyncio.to_thread(open_file, self._path)
+        self._connection = _Hopper(lambda: conn)
         await self._connection
-        return self._was_unclean
+        return was_unclean
 
     async def hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         return await self._connection.hop(fn)
