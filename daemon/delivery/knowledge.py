@@ -83,7 +83,9 @@ class Knowledge:
             view = View(requested_at, since, until, tuple(sorted(found, key=lambda r: (r.start, r.id))))
             young = [w for w in self._written.pop(user_id, ()) if w[0] > requested_at - WRITES_SHOW_AFTER_S]
             for _, record in young:
-                view = view.with_record(record)
+                shown = view.by_id(record.id)
+                if shown is None or (shown.end is None and record.end is not None):  # the read is behind our write
+                    view = view.with_record(record)
             if young:
                 self._written[user_id] = young
             self._views[user_id] = view

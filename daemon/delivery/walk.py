@@ -158,6 +158,8 @@ class Walk:
         """Give a verdict; `outcome` also settles the punch's open attempt."""
         attempt = self.lane[index].attempt
         unsettled = outcome is not None and attempt is not None and attempt.ended_at is None
+        if attempt is not None and any(verdict.attempt_id == attempt.id for verdict in self.verdicts):
+            unsettled = False  # ended by the other punch of the pair
         remote_id = record.id if record is not None else None
         self.verdicts.append(
             Verdict(
