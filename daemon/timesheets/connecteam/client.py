@@ -30,8 +30,8 @@ from daemon import __version__
 from daemon.errors import ConfigError
 from daemon.timesheets.timesheet import CertificateTime, NotSent
 
-#: One request at a time is the rule; the second place is for a person's probe while one hangs.
-_CONNECTIONS_MAX, _KEPT_MAX = 2, 1
+#: One request at a time is the rule of delivery; whoever comes second waits for the connection, at most timeout_s.
+_CONNECTIONS_MAX = 1
 #: Shorter than the shortest common patience of servers with idle connections (5 s; balancers have 60): a request on a
 #: connection that is just being closed has an unknown outcome and costs a look-up, a new connection costs a handshake.
 _KEEPALIVE_S = 4.0
@@ -100,7 +100,9 @@ class Client:
             trust_env=False,
             follow_redirects=False,  # the key goes nowhere but where it was configured to go
             limits=httpx.Limits(
-                max_connections=_CONNECTIONS_MAX, max_keepalive_connections=_KEPT_MAX, keepalive_expiry=_KEEPALIVE_S
+                max_connections=_CONNECTIONS_MAX,
+                max_keepalive_connections=_CONNECTIONS_MAX,
+                keepalive_expiry=_KEEPALIVE_S,
             ),
             # Connecting and sending are quick or broken; the service may think for the whole time.
             timeout=httpx.Timeout(timeout_s, connect=timeout_s * 2 / 3, write=timeout_s * 2 / 3),

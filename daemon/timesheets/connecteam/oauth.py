@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from daemon.errors import ConfigError
 from daemon.timesheets.connecteam import answers, wire
@@ -91,8 +90,8 @@ class OAuthApp:
     def _basic(self) -> Secret | None:
         if self._secret is None:
             return None
-        # RFC 6749, 2.3.1: both parts are form-encoded before they are joined.
-        pair = f"{quote(self._client_id, safe='')}:{quote(self._secret.reveal(), safe='')}"
+        # As they are: the reference has plain HTTP Basic, not RFC 6749's form-encoding before it.
+        pair = f"{self._client_id}:{self._secret.reveal()}"
         return Secret(base64.b64encode(pair.encode()).decode())
 
     async def _ask(self, client: Client) -> _Token | Unusable:
