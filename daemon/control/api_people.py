@@ -95,9 +95,7 @@ async def api_badges_enroll(call: Call) -> Answer:
 
 async def api_badges_block(call: Call) -> Answer:
     """Block a badge: its taps are refused from now on."""
-    badge = call.param("badge")
-    await call.kiosk.directory.block(badge, by=call.by)
-    return Document({"badge": badge, "state": "blocked"})
+    return Document(views.badge_view(await call.kiosk.directory.block(call.param("badge"), by=call.by)))
 
 
 async def api_badges_remove(call: Call) -> Answer:

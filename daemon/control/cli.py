@@ -23,7 +23,19 @@ REFUSED, USAGE, UNREACHABLE, CONFIGURATION = 1, 2, 69, 78
 INTERRUPTED, PIPE_CLOSED = 130, 141
 
 
-@click.group("punchctl", context_settings={"help_option_names": ["-h", "--help"]})
+class _PipeClosedError(Exception):
+    """Whoever read us has gone; not an OSError, which click would answer with 1."""
+
+
+class _Root(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _PipeClosedError from error
+
+
+@click.group("punchctl", cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})
 @common
 def root() -> None:
     """Talk to punchd on this kiosk: is it working, who is in, what needs a person.
@@ -53,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = _run(run, arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, _PipeClosedError):
         # Whoever read us has gone (`| head`); Python's own flush at exit must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED

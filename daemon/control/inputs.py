@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from daemon.control.times import checked, parse_instant
 
 #: Names, ids, badges and reasons are short; a longer one is a mistake, and would not fit any screen.
 TEXT_MAX = 500
+#: In a query a bare plus means a space; whoever types an offset there by hand meant the plus.
+_LOST_PLUS = re.compile(r"([Tt ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?) (\d\d:\d\d)$")
 
 
 def parse_json(body: bytes) -> Any:
@@ -65,7 +68,7 @@ class Fields:
             return None
         try:
             if isinstance(value, str):
-                return parse_instant(value)
+                return parse_instant(_LOST_PLUS.sub(r"\1+\2", value))
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"cannot use {name} as a time; give RFC 3339 with an offset, or Unix seconds")
             return checked(float(value))

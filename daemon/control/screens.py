@@ -288,6 +288,4 @@ def delivery_screen(delivery: Json, look: Look) -> str:
     """How delivery stands after it was told something."""
     detail = f": {delivery['detail']}" if delivery["detail"] else ""
     next_try = f", next try {look.when(delivery['next_try_at'])}" if delivery["next_try_at"] else ""
-    return (
-        f"delivery is {look.paint(delivery['state'], _STATE_STYLES.get(delivery['state'], 'warn'))}{detail}{next_try}"
-    )
+    return look.wrapped(f"delivery is {delivery['state']}{detail}{next_try}")

@@ -229,6 +229,8 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what no handler caught: 500 without internals, 4xx for bytes that are no request."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # the caller hung up: nobody failed, and nobody reads an answer
         log = structlog.get_logger()
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("control.failed", path=request.path, exc_info=exc)

@@ -35,16 +35,20 @@ async def send_events(
         try:
             while not stopped.done():
                 event = await _next(queue, stopped, heartbeat_s)
-                if event is None:
+                if event is not None:
+                    await response.write(_framed(event, masks=masks))
+                elif not stopped.done():
                     await response.write(b": still here\n\n")
-                    continue
-                shown = event_view(event)
-                data = encoded(masked(shown) if masks else shown)
-                await response.write(b"event: " + event.name.encode() + b"\ndata: " + data + b"\n\n")
         finally:
             stopped.cancel()
     await response.write_eof()
     return response
+
+
+def _framed(event: Event, *, masks: bool) -> bytes:
+    shown = event_view(event)
+    data = encoded(masked(shown) if masks else shown)
+    return b"event: " + event.name.encode() + b"\ndata: " + data + b"\n\n"
 
 
 async def _next(queue: asyncio.Queue[Event], stopped: asyncio.Task[Any], heartbeat_s: float) -> Event | None:

@@ -113,12 +113,13 @@ def unknown_view(unknown: UnknownBadge) -> dict[str, Any]:
 
 
 def import_view(report: ImportReport) -> dict[str, Any]:
-    """What an import did, in numbers of employees (and badges)."""
+    """What an import did, in numbers of employees, badges and punches."""
     return {
         "added": report.added,
         "changed": report.changed,
         "unchanged": report.unchanged,
         "badges": report.badges,
+        "punches": report.punches,
     }
 
 

@@ -30,8 +30,10 @@ def cmd_employees_import(run: Run, file: BinaryIO) -> None:
     run.show(
         client,
         report,
-        lambda report, _look: "{added} added, {changed} changed, {unchanged} unchanged, {badges} badges".format(
-            **report
+        lambda report, _look: (
+            "{added} added, {changed} changed, {unchanged} unchanged, {badges} badges, {punches} punches".format(
+                **report
+            )
         ),
     )
 

@@ -9,7 +9,6 @@ import click
 from daemon.control import screens
 from daemon.control.client import RefusedByDaemonError
 from daemon.control.commands.base import Instant, Run, common, example
-from daemon.control.render import Look
 
 STATES = ("pending", "held", "in_flight", "delivered", "review", "discarded")
 
@@ -86,8 +85,8 @@ def cmd_review_retry(run: Run, punch_ids: tuple[str, ...]) -> None:
             done.append(client.review_retry(punch_id))
         except RefusedByDaemonError as error:
             refused = refused or error
-    if refused is None or not run.json:
-        run.show(client, done, _decided)
+    if refused is None or (done and not run.json):
+        run.show(client, done, screens.punches_screen)
     if refused is not None:
         refused.problem["done"] = [punch["id"] for punch in done]
         raise refused
@@ -102,8 +101,4 @@ def cmd_review_discard(run: Run, punch_id: str, reason: str) -> None:
     """Decide that a punch is never sent. It is kept, with the reason."""
     client = run.client()
     answer = client.review_discard(punch_id, reason)
-    run.show(client, answer, lambda punch, look: _decided([punch], look))
-
-
-def _decided(punches: list[Any], look: Look) -> str:
-    return screens.punches_screen(punches, look) if punches else ""
+    run.show(client, answer, lambda punch, look: screens.punches_screen([punch], look))

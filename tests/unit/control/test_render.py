@@ -35,7 +35,9 @@ def test_an_unknown_zone_shows_utc() -> None:
     assert look.exact("2026-03-01T08:00:00Z") == "08:00:00"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (59.9, "59 s"), (60, "1 min"), (86399, "23 h"), (9e6, "104 d")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (59.9, "59 s"), (60, "1 min"), (86399, "23 h"), (9e6, "104 d")]
+)
 def test_a_duration_is_told_in_its_largest_whole_unit(seconds: float, text: str) -> None:
     """Never rounded up: 59.9 s is not a minute."""
     assert span(seconds) == text

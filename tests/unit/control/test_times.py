@@ -59,4 +59,3 @@ def test_milliseconds_are_recognised() -> None:
 def test_instants_are_written_in_utc_and_floored(at: float, text: str) -> None:
     """Whole seconds, floored and never rounded up; a clock gone mad still gives a document."""
     assert rfc3339(at) == text
-
