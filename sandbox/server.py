@@ -33,7 +33,7 @@ class Listener:
     def __init__(self, handler: Handler, host: str, port: int) -> None:
         self._handler = handler
         self._web = web.Server(self._count, access_log=None)
-        self._busy: set[asyncio.BaseTransport | None] = set()
+        self._busy: dict[asyncio.Task[object] | None, asyncio.BaseTransport | None] = {}
         self._host = host
         self._reserved = _bound(host, port)
         self.port: int = self._reserved.getsockname()[1]
@@ -68,7 +68,7 @@ class Listener:
     def close_idle(self) -> None:
         """End every connection without a request under way; the others end with their answer."""
         for protocol in list(self._web.connections):
-            if protocol.transport not in self._busy:
+            if protocol.transport not in self._busy.values():
                 _end(protocol.transport)
 
     async def settle(self) -> None:
@@ -77,12 +77,12 @@ class Listener:
         await asyncio.sleep(0)
 
     async def _count(self, incoming: web.BaseRequest) -> web.StreamResponse:
-        transport = incoming.transport
-        self._busy.add(transport)
+        task = asyncio.current_task()
+        self._busy[task] = incoming.transport
         try:
             response = await self._handler(incoming)
         finally:
-            self._busy.discard(transport)
+            del self._busy[task]
         if self._socket is None and not response.prepared:
             response.force_close()
         return response
@@ -91,7 +91,12 @@ class Listener:
         """Stop listening and end all connections."""
         self.shut()
         self.reset_all()
-        await self._web.shutdown(0)
+        tasks = [task for task in self._busy if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # What is left has nothing under way any more; aiohttp takes 0 for "without limit".
+        await self._web.shutdown(1)
         self._reserved.close()
 
 
