@@ -109,3 +109,7 @@ def _run(path: Path, secrets: log.Secrets) -> int:
         structlog.get_logger().critical("service.failed", exc_info=error)
         return EXIT_SOFTWARE
     return 0
+
+
+if __name__ == "__main__":
+    main()
