@@ -174,7 +174,7 @@ async def test_without_a_token_nothing_was_sent(tmp_path: Path, kind: str) -> No
         if kind == "unplugged":
             sandbox.cable.refuse()
         else:
-            sandbox.faults.set(kind=kind, path=TOKEN)  # type: ignore[arg-type]
+            sandbox.faults.set(kind=kind, path=TOKEN)
         assert isinstance((await made.carry_out(OpenShift(ANNA, 1))).outcome, NotSent)
         assert asked(sandbox, f"/time-clock/v1/time-clocks/{TIME_CLOCK_ID}/clock-in") == 0
         sandbox.cable.restore()
@@ -186,7 +186,7 @@ async def test_a_throttled_token_waits(tmp_path: Path) -> None:
     """The account's budget is one, whoever spends it."""
     sandbox = Sandbox()
     async with kiosk(tmp_path, sandbox) as made:
-        sandbox.faults.set(kind="throttle", path=TOKEN)  # type: ignore[arg-type]
+        sandbox.faults.set(kind="throttle", path=TOKEN)
         outcome = (await made.carry_out(Probe())).outcome
         assert isinstance(outcome, Throttled)
         assert outcome.until is not None
@@ -199,7 +199,7 @@ async def test_neither_secret_nor_token_is_shown(tmp_path: Path, caplog: pytest.
     async with kiosk(tmp_path, sandbox, told=told) as made:
         replies = [await made.carry_out(Probe())]
         (token,) = sandbox.company.access.tokens
-        sandbox.faults.set(kind="error", status=400, text=f"Bearer {token} of {SECRET}")  # type: ignore[arg-type]
+        sandbox.faults.set(kind="error", status=400, text=f"Bearer {token} of {SECRET}")
         replies.append(await made.carry_out(OpenShift(ANNA, 1)))
         shown = repr(replies) + repr(vars(made)) + repr(vars(made._identity)) + caplog.text
     assert told == [SECRET, token]
@@ -261,7 +261,7 @@ async def test_a_key_that_may_not_read_jobs_halts_nothing(tmp_path: Path) -> Non
     sandbox = Sandbox()
     counter, _, _ = bakery(sandbox)
     async with kiosk(tmp_path, sandbox, key="sandbox-key") as made:
-        sandbox.faults.set(kind="error", status=403, text="Missing scope: jobs.read", path="/jobs/*")  # type: ignore[arg-type]
+        sandbox.faults.set(kind="error", status=403, text="Missing scope: jobs.read", path="/jobs/*")
         assert isinstance((await made.carry_out(recorded(sandbox, 0, counter))).outcome, Done)
 
 
@@ -271,7 +271,7 @@ async def test_unread_jobs_mean_that_nothing_was_recorded(tmp_path: Path, kind: 
     sandbox = Sandbox()
     _, _, ovens = bakery(sandbox)
     async with kiosk(tmp_path, sandbox, key="sandbox-key") as made:
-        fault = sandbox.faults.set(kind=kind, path="/jobs/*")  # type: ignore[arg-type]
+        fault = sandbox.faults.set(kind=kind, path="/jobs/*")
         assert isinstance((await made.carry_out(recorded(sandbox, 0, ovens))).outcome, NotSent)
         assert sandbox.timesheet() == []
         sandbox.faults.clear(fault.id)
