@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import ParamSpec, TypeVar
 
-from drivers.reader import Tap
+from drivers.reader import ReaderLost, Tap
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,6 +29,18 @@ class Inbox:
         self._changed = asyncio.Event()
         self._ended = False
         self._error: BaseException | None = None
+
+    @classmethod
+    def unopened(cls, reader: str) -> Inbox:
+        """The inbox of a reader that was not opened: reading it raises ReaderLost."""
+        inbox = cls()
+        inbox.end(ReaderLost(f"cannot read {reader}: it is not open; open it first"))
+        return inbox
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can be put any more."""
+        return self._ended
 
     def put(self, tap: Tap) -> bool:
         """Hand a tap over; False when it was not taken (full, or ended): then nobody hears of it."""

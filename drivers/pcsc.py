@@ -10,7 +10,7 @@ from typing import Any
 from drivers import apdu, pcsc_words
 from drivers.inbox import WAITING_MAX, Inbox, from_thread, in_thread
 from drivers.pcsc_watch import CardWatch, Presentation, show
-from drivers.reader import EvidenceSource, Feedback, ReaderLost, ReaderUnavailable, Tap
+from drivers.reader import EvidenceSource, Feedback, ReaderUnavailable, Tap
 
 #: A cancelled wait returns at once; it is cancelled again after this, in case it was just about to begin.
 CANCEL_AGAIN_S = 0.1
@@ -29,7 +29,7 @@ class PcscReader:
         self._match = match
         self._errors = 0
         self._scard: Any = None
-        self._inbox: Inbox | None = None
+        self._inbox = Inbox.unopened(name)
         self._watch: CardWatch | None = None
         self._ended: asyncio.Future[None] | None = None
         #: Where each recent tap was made, for its feedback; as many as can wait for one.
@@ -55,12 +55,9 @@ class PcscReader:
         self._ended = in_thread(watch.run, f"{self.name}-watch")
         self._ended.add_done_callback(lambda ended: inbox.end(None if ended.cancelled() else ended.exception()))
 
-    async def taps(self) -> AsyncIterator[Tap]:
+    def taps(self) -> AsyncIterator[Tap]:
         """Yield one Tap a presentation. Raises ReaderLost when pcscd ends or the last reader is unplugged."""
-        if self._inbox is None:
-            raise ReaderLost(f"cannot read {self.name}: it is not open")
-        async for tap in self._inbox.taps():
-            yield tap
+        return self._inbox.taps()
 
     async def feedback(self, tap: Tap, feedback: Feedback) -> None:
         """Light and beep on the reader the tap was made on, where it can (ACR122)."""
@@ -70,11 +67,10 @@ class PcscReader:
 
     async def close(self) -> None:
         """Let go of pcscd. Returns when nothing of this opening runs any more."""
-        watch, ended, inbox = self._watch, self._ended, self._inbox
-        self._watch = self._ended = self._inbox = None
+        watch, ended = self._watch, self._ended
+        self._watch = self._ended = None
         self._places.clear()
-        if inbox is not None:
-            inbox.end()
+        self._inbox.end()
         if watch is None or ended is None:
             return
         stopped = in_thread(watch.stop, f"{self.name}-stop")

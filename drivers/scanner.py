@@ -52,7 +52,7 @@ class ScannerReader:
         self._opener = opener
         self._errors = 0
         self._device: Device | None = None
-        self._inbox: Inbox | None = None
+        self._inbox = Inbox.unopened(name)
         self._typing = Typing()
 
     async def open(self) -> None:
@@ -63,21 +63,16 @@ class ScannerReader:
         self._typing = Typing()
         asyncio.get_running_loop().add_reader(self._device.fd, self._read, self._device, self._inbox)
 
-    async def taps(self) -> AsyncIterator[Tap]:
+    def taps(self) -> AsyncIterator[Tap]:
         """Yield one Tap a typed line. Raises ReaderLost when the scanner is unplugged."""
-        if self._inbox is None:
-            raise ReaderLost(f"cannot read {self.name}: it is not open")
-        async for tap in self._inbox.taps():
-            yield tap
+        return self._inbox.taps()
 
     async def feedback(self, tap: Tap, feedback: Feedback) -> None:
         """A scanner has nothing to show: its own beep says only that it read."""
 
     async def close(self) -> None:
         """Let go of the scanner."""
-        if self._inbox is not None:
-            self._inbox.end()
-            self._inbox = None
+        self._inbox.end()
         self._let_go()
 
     @property

@@ -21,7 +21,7 @@ class SimulatedReader:
     def __init__(self, name: str, evidence: EvidenceSource, match: str = "") -> None:
         self.name = name
         self._evidence = evidence
-        self._inbox: Inbox | None = None
+        self._inbox = Inbox.unopened(name)
         self._missing: str | None = None
         self._errors = 0
         #: What people were shown, oldest first.
@@ -33,7 +33,7 @@ class SimulatedReader:
         Raises ReaderUnavailable when the reader is not open or does not keep up, and ValueError for what is no badge.
         """
         tap = Tap(self.name, canonical(badge), self._evidence(), stated_at)
-        if self._inbox is None:
+        if self._inbox.ended:
             raise ReaderUnavailable(f"cannot tap on {self.name}: the reader is not open; see punchctl readers")
         if not self._inbox.put(tap):
             raise ReaderUnavailable(
@@ -47,12 +47,9 @@ class SimulatedReader:
             raise ReaderUnavailable(self._missing)
         self._inbox = Inbox()
 
-    async def taps(self) -> AsyncIterator[Tap]:
+    def taps(self) -> AsyncIterator[Tap]:
         """Yield what is presented, until closed or lost."""
-        if self._inbox is None:
-            raise ReaderLost(f"cannot read {self.name}: it is not open")
-        async for tap in self._inbox.taps():
-            yield tap
+        return self._inbox.taps()
 
     async def feedback(self, tap: Tap, feedback: Feedback) -> None:
         """Note it in `shown`."""
@@ -60,9 +57,7 @@ class SimulatedReader:
 
     async def close(self) -> None:
         """Take no more taps."""
-        if self._inbox is not None:
-            self._inbox.end()
-            self._inbox = None
+        self._inbox.end()
 
     @property
     def errors(self) -> int:
@@ -78,9 +73,7 @@ class SimulatedReader:
     def unplug(self, why: str = "cannot use the simulated reader: it was unplugged; plug it in") -> None:
         """Take the reader away: it is lost if open, and unavailable until `replug`."""
         self._missing = why
-        if self._inbox is not None:
-            self._inbox.end(ReaderLost(why))
-            self._inbox = None
+        self._inbox.end(ReaderLost(why))
 
     def replug(self) -> None:
         """Bring it back."""

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+
+from tests.support.pcscd import SOCKET_VARIABLE, missing
+
+
+@pytest.fixture(scope="session")
+def pcscd_home() -> Iterator[Path]:
+    """Where this run's own pcscd lives; libpcsclite of this process and its children looks for it there.
+
+    One place a process, because libpcsclite reads the variable once; short, because a socket's path must be.
+    """
+    why_not = missing()
+    if why_not is not None:
+        pytest.skip(why_not)
+    pytest.importorskip("smartcard", reason="pyscard is not installed (make test installs it)")
+    before = os.environ.get(SOCKET_VARIABLE)
+    with tempfile.TemporaryDirectory(prefix="punchd-pcscd-") as directory:
+        os.environ[SOCKET_VARIABLE] = str(Path(directory) / "pcscd.comm")
+        yield Path(directory)
+        if before is None:
+            del os.environ[SOCKET_VARIABLE]
+        else:
+            os.environ[SOCKET_VARIABLE] = before
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Nothing is skipped silently: each part that did not run is named, also where everything else is quiet."""
     left_out = [
         (report.nodeid, _reason(report))
-        for outcome in ("skipped", "xfailed", "deselected")
+        for outcome in ("skipped", "xfailed")
         for report in terminalreporter.stats.get(outcome, [])
         if isinstance(report, pytest.TestReport | pytest.CollectReport)
     ]
