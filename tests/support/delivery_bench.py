@@ -1,4 +1,4 @@
-"""Delivery alone, on everything real but time and wire: queue, planner, client, and the sandbox behind its transport."""
+"""Delivery alone, on everything real but time and wire: queue, planner, client, and the sandbox in process."""
 
 from __future__ import annotations
 
