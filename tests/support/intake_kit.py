@@ -42,6 +42,7 @@ class Kit:
     attendance: AttendanceConfig = field(default_factory=AttendanceConfig)
     server_view: Callable[[str], ServerView | None] = lambda user_id: None
     told: list[Punch] = field(default_factory=list)
+    chance: random.Random = field(default_factory=lambda: random.Random(7))
 
     def __post_init__(self) -> None:
         self.start()
@@ -58,7 +59,7 @@ class Kit:
             readers=READERS,
             alarms=self.alarms,
             events=self.events,
-            chance=random.Random(7),
+            chance=self.chance,
             on_punch=self.told.append,
             server_view=lambda user_id: self.server_view(user_id),
         )

@@ -195,7 +195,7 @@ async def fill_disk(kit) -> None:
 
 
 async def test_a_full_disk_is_a_refusal_with_an_alarm_that_goes_away(kit):
-    """On a disk that is full people are refused, aloud; once there is room the alarm ends, and no half punch is left."""
+    """On a disk that is full people are refused; with room again the alarm ends, and no half punch is left."""
     await fill_disk(kit)
     answers = []
     while not answers or answers[-1].result is not TapResult.REFUSED:
