@@ -1,7 +1,7 @@
 """The sandbox in process: an httpx transport without sockets or threads, deterministic under virtual time.
 
 What the network would do becomes what httpx would raise (the same expectations run over real sockets in
-tests/integration/test_sandbox_server.py):
+tests/integration/test_sandbox_both_ways.py):
 
     cable refusing or cut, refuse    ConnectError
     cable cut while under way        ReadError

@@ -14,6 +14,8 @@ NOON = 1795521600
 HOUR = 3600
 ANNA, BRAM = 9170357, 9170358
 ZONE = "Europe/Amsterdam"
+#: The headers of a client with the right key.
+KEY = {"X-API-KEY": SANDBOX_KEY}
 BASE = f"/time-clock/v1/time-clocks/{TIME_CLOCK_ID}"
 
 
@@ -90,3 +92,11 @@ def refused(answer: Response, status: int, *words: str) -> None:
     assert answer.status == status, text
     for word in words:
         assert word.lower() in text, text
+
+
+def company() -> Sandbox:
+    """A sandbox whose time stands at NOON, with two people."""
+    sandbox = Sandbox(now=lambda: float(NOON), seed=1)
+    sandbox.company.add_user(ANNA, "Anna Visser")
+    sandbox.company.add_user(BRAM, "Bram Kuipers")
+    return sandbox
