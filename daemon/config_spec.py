@@ -102,7 +102,7 @@ KEYS: Final = (
 
     Key("attendance", "repeat_tap_seconds", Kind.NUMBER, "A second tap of one person inside this is the same tap.",
         60, "seconds", 0, 3600),
-    Key("attendance", "max_shift_hours", Kind.NUMBER, "A longer gap is never taken for one shift.", 14, "hours", 1, 36),
+    Key("attendance", "max_shift_hours", Kind.NUMBER, "A longer gap is never taken for one shift.", 14, "hours", 0.01, 36),
     Key("attendance", "after_auto_clock_out", Kind.CHOICE, "When the service ended a shift by itself before the"
         " person left:"
         " leave it to a person, or correct its end.", "review", choices=("review", "correct")),
@@ -123,17 +123,17 @@ KEYS: Final = (
         " everybody.",
         None, example="/etc/punchd/connecteam.secret", commented=True),
     Key("connecteam", "lookback_hours", Kind.NUMBER, "How far back the service accepts a live punch.", 12, "hours",
-        0.5, 12),
+        0.01, 12),
     Key("connecteam", "lookback_margin_minutes", Kind.NUMBER, "How much earlier than that a punch counts as expired.",
         10, "minutes", 0, 120),
     Key("connecteam", "requests_per_minute", Kind.WHOLE, "Our own ceiling, under whatever the service allows.",
-        60, "requests a minute", 1, 200),
-    Key("connecteam", "timeout_seconds", Kind.NUMBER, "How long one request may take.", 15, "seconds", 1, 120),
+        60, "requests a minute", 1, 10000),
+    Key("connecteam", "timeout_seconds", Kind.NUMBER, "How long one request may take.", 15, "seconds", 0.1, 120),
     Key("connecteam", "settle_seconds", Kind.NUMBER, "The wait before looking up what an unanswered request did.",
         5, "seconds", 0, 300),
     Key("connecteam", "backoff_max_seconds", Kind.NUMBER, "The longest pause between tries while the service is out"
         " of reach.",
-        300, "seconds", 1, 3600),
+        300, "seconds", 0.1, 3600),
     Key("connecteam", "close_late_by_update", Kind.SWITCH, "Whether an open shift too old for a live clock-out is"
         " given its end"
         " by an update.", True),
