@@ -305,14 +305,15 @@ async def test_events_are_followed_one_document_a_line(stage: Stage) -> None:
     """Each event is a line at once, also through a pipe; when the daemon stops, so does the command, with 69."""
     process = await asyncio.create_subprocess_exec(
         *PUNCHCTL, "events", "--json", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PUNCHD_SOCKET": str(stage.status)},
+        env={**os.environ, "PUNCHD_SOCKET": str(stage.status), "PYTHONUNBUFFERED": ""},
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stderr is not None
     await until(lambda: bool(stage.kiosk.events._watchers))
     for name in ("reader.lost", "reader.opened"):
         stage.kiosk.events.publish(name, reader="front")
-        assert json.loads(await process.stdout.readline())["event"] == name
+        async with asyncio.timeout(60):  # for ever, if the line stays in a buffer
+            assert json.loads(await process.stdout.readline())["event"] == name
     await stage.sockets.stop()
     assert b"punchd stopped" in await process.stderr.read()
     assert await process.wait() == 69

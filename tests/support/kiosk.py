@@ -141,6 +141,11 @@ class Stage:
     def status(self) -> Path:
         return self.sockets.status_path
 
+    @property
+    def servers(self) -> list[Any]:
+        """aiohttp's servers behind the sockets, with their `connections`."""
+        return [runner.server for runner in self.sockets._runners]
+
     async def journal(self) -> list[tuple[str, str]]:
         """Who did what, oldest first."""
         return await self.kiosk.database.read(
