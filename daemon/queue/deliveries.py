@@ -50,7 +50,7 @@ _OLDEST_PENDING = f"""
     SELECT min(p.occurred_at) FROM deliveries d INDEXED BY deliveries_unfinished
     CROSS JOIN punches p ON p.seq = d.punch_seq
     WHERE d.{_UNFINISHED} AND d.state = 'pending'"""
-_ATTEMPTS = f"SELECT {_ATTEMPT_COLUMNS} FROM attempts WHERE punch_seq = ?1 OR pair_seq = ?1 ORDER BY id"
+_ATTEMPTS = f"SELECT {_ATTEMPT_COLUMNS} FROM attempts WHERE punch_seq = :seq OR pair_seq = :seq ORDER BY id"
 _JOURNAL = "SELECT at, by, action, data FROM journal WHERE punch_id = ? ORDER BY id"
 
 
@@ -219,7 +219,7 @@ def history(conn: sqlite3.Connection, punch_id: str) -> History:
     punch = find_punch(conn, punch_id)
     if punch is None:
         return History((), ())
-    attempts = tuple(_attempt(row) for row in conn.execute(_ATTEMPTS, (punch.seq,)))
+    attempts = tuple(_attempt(row) for row in conn.execute(_ATTEMPTS, {"seq": punch.seq}))
     lines = conn.execute(_JOURNAL, (punch_id,))
     return History(
         attempts,

@@ -19,7 +19,7 @@ _PUT_EMPLOYEE = """
         max_shift_s = coalesce(excluded.max_shift_s, max_shift_s), removed_at = NULL"""
 _REMOVE_EMPLOYEE = "UPDATE employees SET removed_at = ? WHERE user_id = ? AND removed_at IS NULL"
 _RELEASE_ALL = """
-    UPDATE badges SET state = 'released', since = ?1, released_at = ?1 WHERE user_id = ?2 AND state = 'assigned'"""
+    UPDATE badges SET state = 'released', since = :at, released_at = :at WHERE user_id = :user AND state = 'assigned'"""
 _BADGE = "SELECT badge, state, user_id, since, released_at FROM badges WHERE badge = ?"
 _LIST_BADGES = """
     SELECT b.badge, b.state, b.user_id, e.name, b.since FROM badges b LEFT JOIN employees e ON e.user_id = b.user_id
@@ -61,7 +61,7 @@ def put_employee(
 def remove_employee(conn: sqlite3.Connection, user_id: str, at: float) -> None:
     """Mark as removed and release all badges."""
     conn.execute(_REMOVE_EMPLOYEE, (at, user_id))
-    conn.execute(_RELEASE_ALL, (at, user_id))
+    conn.execute(_RELEASE_ALL, {"at": at, "user": user_id})
 
 
 def badge_owner(conn: sqlite3.Connection, badge: str) -> tuple[Badge | None, Employee | None]:

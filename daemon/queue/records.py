@@ -21,8 +21,9 @@ _DROP_SETTING = "DELETE FROM settings WHERE key = ?"
 _NOTE_BOOT = """
     INSERT INTO boots (boot_id, first_seen_at, first_boottime_s) VALUES (?, ?, ?) ON CONFLICT (boot_id) DO NOTHING"""
 _PUT_TRUST = """
-    UPDATE boots SET trusted_offset_s = ?2, trusted_error_s = ?3, trusted_source = ?4, trusted_at = ?5
-    WHERE boot_id = ?1 AND (trusted_offset_s, trusted_error_s, trusted_source, trusted_at) IS NOT (?2, ?3, ?4, ?5)"""
+    UPDATE boots SET trusted_offset_s = :offset, trusted_error_s = :error, trusted_source = :source, trusted_at = :since
+    WHERE boot_id = :boot AND (trusted_offset_s, trusted_error_s, trusted_source, trusted_at)
+        IS NOT (:offset, :error, :source, :since)"""
 _LIST_TRUSTS = """
     SELECT boot_id, trusted_offset_s, trusted_error_s, trusted_source, trusted_at FROM boots
     WHERE trusted_offset_s IS NOT NULL ORDER BY trusted_at"""
@@ -68,7 +69,8 @@ def put_trust(conn: sqlite3.Connection, trust: Trust) -> None:
     """Remember that a boot's clock is trusted."""
     # A trust says the same about its boot as evidence of the moment it began, so a boot never noted is noted by it.
     conn.execute(_NOTE_BOOT, (trust.boot_id, trust.since, trust.since - trust.offset_s))
-    conn.execute(_PUT_TRUST, (trust.boot_id, trust.offset_s, trust.error_s, trust.source.value, trust.since))
+    values = {"boot": trust.boot_id, "offset": trust.offset_s, "error": trust.error_s, "since": trust.since}
+    conn.execute(_PUT_TRUST, values | {"source": trust.source.value})
 
 
 def list_trusts(conn: sqlite3.Connection) -> list[Trust]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -141,6 +142,25 @@ async def test_a_read_never_sees_half_a_transaction(db):
     assert await reading == ("1", "1")
 
 
+async def test_no_runner_is_given_two_functions_at_once(tmp_path):
+    """The lock holds whatever a runner does in a hop: the next one begins when the last has ended."""
+    inside: list[str] = []
+
+    class Slow(database_module._Inline):
+        async def hop(self, fn):
+            inside.append("in")
+            await asyncio.sleep(0)
+            result = await super().hop(fn)
+            inside.append("out")
+            return result
+
+    runner = Slow(tmp_path / "punchd.db")
+    slow = Database(tmp_path / "punchd.db", runner, await runner.start())
+    await asyncio.gather(*(slow.write(put(str(n))) for n in range(5)), has(slow, "1"))
+    assert inside == ["in", "out"] * 6
+    await slow.close()
+
+
 async def test_a_cancelled_writer_leaves_all_or_nothing(db):
     """A caller cancelled in the middle of its transaction learns nothing, and the transaction is whole."""
     held = Held()
@@ -184,7 +204,8 @@ async def test_a_writer_cancelled_while_it_waits_is_carried_out_whole(db):
     await asyncio.gather(waiting, return_exceptions=True)
     held.go_on.set()
     await first
-    assert await has(db, "two.first") == await has(db, "two.second")
+    assert await has(db, "two.first")
+    assert await has(db, "two.second")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -193,7 +214,7 @@ async def test_a_writer_cancelled_while_it_waits_is_carried_out_whole(db):
 async def test_even_the_end_of_the_loop_leaves_all_or_nothing(tmp_path):
     """When every task is cancelled and the loop is gone in the middle of a transaction, the transaction is whole."""
     held = Held()
-    threads: list[threading.Thread] = []
+    left: list[Any] = []
 
     def run() -> None:
         async def main() -> None:
@@ -202,13 +223,15 @@ async def test_even_the_end_of_the_loop_leaves_all_or_nothing(tmp_path):
             await held.begun()
             assert not writing.done()
             connection = opened._runner._connection
-            threads.append(getattr(connection, "_thread", connection))
+            left.extend([getattr(connection, "_thread", connection), connection._conn])
 
         asyncio.run(main())
 
     await asyncio.to_thread(run)
     held.go_on.set()
-    await asyncio.to_thread(threads.pop().join, 60)
+    thread, connection = left
+    await asyncio.to_thread(thread.join, 60)
+    connection.close()
     gc.collect()  # what was left open complains here, in the test that meant to leave it open
     again = await Database.open(tmp_path / "other.db")
     assert again.was_unclean
@@ -224,15 +247,18 @@ async def test_closing_finishes_what_runs(tmp_path):
     writing = asyncio.ensure_future(opened.write(held))
     await held.begun()
     writing.cancel()
+    behind = [asyncio.ensure_future(opened.write(put(f"behind.{n}"))) for n in range(3)]
+    await asyncio.sleep(0)
     closing = asyncio.ensure_future(opened.close())
     await asyncio.sleep(0)
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         await opened.write(put("late"))
     assert not closing.done()
     held.go_on.set()
-    await asyncio.gather(closing, opened.close())
+    await asyncio.gather(closing, opened.close(), *behind)
     again = await Database.open(tmp_path / "punchd.db")
     assert await has(again, "held.second")
+    assert await has(again, "behind.2")
     assert not again.was_unclean
     await again.close()
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -170,36 +171,35 @@ async def test_a_directory_that_is_missing(path):
         await Database.open(path.parent / "missing" / "punchd.db")
 
 
-@pytest.fixture
-def nobody():
-    """The rights of an ordinary user: root may write everywhere."""
+@contextlib.contextmanager
+def as_an_ordinary_user():
+    """Without root's right to write everywhere."""
     if os.geteuid() != 0:
         yield
         return
     os.seteuid(65534)
-    yield
-    os.seteuid(0)
-
-
-async def test_a_directory_that_cannot_be_written(path, request):
-    """A new database in a read-only directory, and an existing one, are refused with a remedy and left as they are."""
-    path.parent.chmod(0o755)
-    for parent in list(path.parents)[:3]:
-        parent.chmod(parent.stat().st_mode | 0o055)
-    request.getfixturevalue("nobody")
-    with pytest.raises(StorageError, match="give it to the user"):
-        await Database.open(path)
-    if os.geteuid() == 65534:
+    try:
+        yield
+    finally:
         os.seteuid(0)
-    used(path)
-    path.chmod(0o444)
-    path.parent.chmod(0o555)
-    before = bytes_of(path)
-    if os.geteuid() == 0:
-        os.seteuid(65534)
-    with pytest.raises(StorageError, match=r"cannot open the database .*user that runs punchd"):
-        await Database.open(path)
-    assert bytes_of(path) == before
+
+
+async def test_a_directory_that_cannot_be_written():
+    """A new database in a read-only directory, and an existing one, are refused with a remedy and left as they are."""
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own are closed to other users
+        path = Path(directory) / "punchd.db"
+        path.parent.chmod(0o555)
+        with as_an_ordinary_user(), pytest.raises(StorageError, match="give it to the user"):
+            await Database.open(path)
+        path.parent.chmod(0o755)
+        used(path)
+        path.chmod(0o444)
+        path.parent.chmod(0o555)
+        before = bytes_of(path)
+        with as_an_ordinary_user(), pytest.raises(StorageError, match=r"cannot open the database .*that runs punchd"):
+            await Database.open(path)
+        assert bytes_of(path) == before
+        path.parent.chmod(0o755)
 
 
 async def test_a_program_that_holds_it_is_named_as_the_reason(path, monkeypatch):

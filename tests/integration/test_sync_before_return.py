@@ -50,9 +50,9 @@ def _may_trace() -> None:
 
 
 def traced(tmp_path: Path, weaken: str = "") -> list[str]:
-    """The system calls that matter, in order: `begin N` and `acknowledged N`, `write FILE` and `sync FILE`."""
+    """The system calls that matter, in order: `begin N`, `acknowledged N`, `write|sync|rename FILE`."""
     trace = tmp_path / "trace"
-    calls = "trace=fdatasync,fsync,write,pwrite64"
+    calls = "trace=fdatasync,fsync,write,pwrite64,/^rename"
     child = [sys.executable, "-c", CHILD, tmp_path / "punchd.db", weaken]
     subprocess.run(["strace", "-f", "-y", "-e", calls, "-o", trace, *child], check=True, stdout=subprocess.DEVNULL)
     seen = []
@@ -67,6 +67,8 @@ def traced(tmp_path: Path, weaken: str = "") -> list[str]:
                 syncing[pid] = name  # it counts when it has returned
             else:
                 seen.append(f"{call[1].removesuffix('64')} {name}")
+        elif call := re.search(r'rename\w*\(.*"([^"]+)"', line):
+            seen.append(f"rename {Path(call[1]).name}")
         elif re.search(r"sync resumed", line):
             seen.append(f"sync {syncing.pop(pid)}")
     return seen
@@ -101,8 +103,9 @@ def test_a_new_database_is_synced_before_it_gets_its_name(tmp_path):
     seen = traced(tmp_path)
     made = seen[: seen.index("begin 0")]
     last_write = max(n for n, call in enumerate(made) if call == "write punchd.db.new")
-    assert "sync punchd.db.new" in made[last_write:]
-    assert f"sync {tmp_path.name}" in made[last_write:]
+    named = made.index("rename punchd.db")
+    assert "sync punchd.db.new" in made[last_write:named]
+    assert made[named + 1] == f"sync {tmp_path.name}"
 
 
 def test_killed_at_any_sync_it_keeps_what_it_acknowledged(tmp_path):
