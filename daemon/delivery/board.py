@@ -10,7 +10,7 @@ import heapq
 import itertools
 from dataclasses import dataclass, field
 
-from daemon.delivery.plan import Plan, Read
+from daemon.delivery.plan import Plan, Read, Send
 from daemon.queue.deliveries import LanePunch
 
 #: Of this many requests in a row at least one is for what has expired, when anything has.
@@ -91,6 +91,14 @@ class Board:
     def note_request(self, lane: Lane) -> None:
         """A request for this lane leaves: what the fairness counts."""
         self._since_expired = 0 if lane.plan.expired else self._since_expired + 1
+
+    def together(self, first: Lane, most: int) -> list[Lane]:
+        """Lanes whose requests may share one with that of `first`, oldest first, it included."""
+        ready = [
+            lane for lane in self.lanes.values() if isinstance(lane.plan.request, Send) and not lane.plan.request.alone
+        ]
+        ready.sort(key=lambda lane: (lane is not first, lane.plan.due, lane.user_id))
+        return ready[:most]
 
     def readers(self) -> list[Lane]:
         """All lanes that wait for a read now."""

@@ -16,10 +16,21 @@ from daemon.delivery.gate import Gate
 from daemon.delivery.knowledge import Knowledge
 from daemon.delivery.pacer import Pacer
 from daemon.delivery.plan import Read, Send
-from daemon.delivery.settle import Reach, Settlement, reach_of, settle
+from daemon.delivery.settle import Reach, Settlement, reach_of, settle, settle_together
 from daemon.delivery.teller import Teller
 from daemon.queue.database import Database
-from daemon.timesheets.timesheet import Found, KeyRefused, LookUp, Probe, Proven, Reply, Step, Timesheet
+from daemon.timesheets.timesheet import (
+    Found,
+    KeyRefused,
+    LookUp,
+    Probe,
+    Proven,
+    RecordShift,
+    RecordShifts,
+    Reply,
+    Step,
+    Timesheet,
+)
 
 #: People one list request asks about; more wait for the next one.
 READ_PEOPLE_MAX = 500
@@ -63,6 +74,23 @@ class Courier:
         await self._write_down(lane, send, attempt_id, settlement, reply)
         self._note(settlement.reach, reply, settlement.detail)
         return {lane.user_id} | await self._suspect(lane.user_id, send, settlement)
+
+    async def send_together(self, lanes: Sequence[Lane]) -> set[str]:
+        """One request that records a completed shift for each of these people. Whose lanes must be planned again."""
+        sends = {lane.user_id: lane.plan.request for lane in lanes if isinstance(lane.plan.request, Send)}
+        now = self._timekeeper.now()
+        begun = await self._db.write(lambda conn: storage.begin_together(conn, sends, now))
+        steps = [sends[user_id].step for user_id in begun]
+        if steps:
+            shifts = tuple(step for step in steps if isinstance(step, RecordShift))
+            assert len(shifts) == len(steps), "only completed shifts go together"
+            reply, _ = await self._request(RecordShifts(shifts))
+            outcome, at = settle_together(reply.outcome), self._timekeeper.now()
+            if outcome is not None:
+                ended = {attempt_id: sends[user_id] for user_id, attempt_id in begun.items()}
+                await self._db.write(lambda conn: storage.end_together(conn, ended, outcome, reply, at))
+            self._note(reach_of(reply.outcome), reply, None)
+        return set(sends)
 
     async def read(self, wanted: Read, waiting: Sequence[Lane]) -> tuple[set[str], bool]:
         """One list request for every lane that waits for one, as far as one request reaches.

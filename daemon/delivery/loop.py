@@ -32,7 +32,7 @@ from daemon.events import Events
 from daemon.model import Punch
 from daemon.queue.database import Database
 from daemon.supervisor import contained
-from daemon.timesheets.timesheet import Timesheet
+from daemon.timesheets.timesheet import BATCH_PEOPLE_MAX, Timesheet
 
 #: A lane settles in a few passes; one that does not has a fault of ours and goes to review, not round for ever.
 PASSES_MAX = 64
@@ -245,7 +245,10 @@ class Delivery:
         request = lane.plan.request
         if isinstance(request, Send):
             self._board.note_request(lane)
-            people = await self._courier.send(lane, request)
+            mates = [lane] if request.alone else self._board.together(lane, BATCH_PEOPLE_MAX)
+            people = await (
+                self._courier.send(lane, request) if len(mates) == 1 else self._courier.send_together(mates)
+            )
         elif isinstance(request, Read):
             self._board.note_request(lane)
             people, may_read = await self._courier.read(request, self._board.readers())

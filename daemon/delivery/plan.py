@@ -29,10 +29,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One request that may write, for one punch or for the two of a pair (clock-in first)."""
+    """One request that may write, for one punch or for the two of a pair (clock-in first).
+
+    Not `alone` means that it may share a request with those of other people.
+    """
 
     step: Write
     punch_ids: tuple[str, ...]
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)

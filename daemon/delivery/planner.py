@@ -25,6 +25,8 @@ from daemon.model import Direction, PunchState, RecordedAs
 from daemon.queue.deliveries import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift, ShiftRecord
 
+_UNSENT = (PunchState.PENDING, PunchState.HELD)
+
 
 def plan_lane(lane: Sequence[LanePunch], view: View | None, moment: Moment, policy: Policy) -> Plan:
     """What this lane wants next.
@@ -68,6 +70,8 @@ def _clock_in(walk: Walk, index: int) -> bool:
     if walk.too_old_for_live(index):
         return _expired_clock_in(walk, index)
     walk.wake_when_expired(punch)
+    if walk.policy.pairs_together and walk.is_pair(index) and walk.states[index + 1] in _UNSENT:
+        return _completed_shift(walk, index, expired=False)
     if (record := walk.view.around(punch.second) if walk.view else None) is not None:
         return walk.review(index, "overlaps_existing_shift", described(record))
     if walk.blocked_by_open_shift(index):
@@ -94,19 +98,19 @@ def _expired_clock_in(walk: Walk, index: int) -> bool:
     return _completed_shift(walk, index)
 
 
-def _completed_shift(walk: Walk, index: int) -> bool:
+def _completed_shift(walk: Walk, index: int, *, expired: bool = True) -> bool:
     start, end = walk.punches[index], walk.punches[index + 1]
     if not walk.seconds_passed(end):
         return False
     if walk.stale(start, asked_after=end.occurred_at):
-        return walk.read(index, expired=True)
+        return walk.read(index, expired=expired)
     assert walk.view is not None
     record = walk.view.overlapping(start.second, end.second)
     if record is not None:
         walk.review(index + 1, "overlaps_existing_shift", described(record))
         return walk.review(index, "overlaps_existing_shift", described(record))
     step = RecordShift(start.user_id, start.second, end.second, reference(start), start.job_id)
-    return walk.send(index, step, pair=True, expired=True)
+    return walk.send(index, step, pair=True, expired=expired)
 
 
 def _clock_out(walk: Walk, index: int) -> bool:

@@ -26,7 +26,8 @@ class Policy:
     """The rules in force: what the service can do, and what the owner configured. Durations in seconds.
 
     `lookback_s` None means that live requests reach back without limit; `live` False that only completed shifts exist.
-    `can_look_up` turns False when the service refuses reads to this key.
+    `can_look_up` turns False when the service refuses reads to this key; `pairs_together` True while the day's budget
+    does not carry the queue: whole shifts then go together, also those inside the window.
     """
 
     max_shift_s: int = 14 * 3600
@@ -38,6 +39,7 @@ class Policy:
     close_late_by_update: bool = True
     live: bool = True
     can_look_up: bool = True
+    pairs_together: bool = False
 
     @property
     def reach_s(self) -> float:

@@ -29,6 +29,7 @@ from daemon.timesheets.timesheet import (
     Refused,
     Reply,
     ShiftRecord,
+    Taken,
     Throttled,
     TooOld,
     Uncertain,
@@ -115,9 +116,28 @@ def settle(send: Send, punches: Sequence[Punch], reply: Reply, server_now: float
             return Settlement(
                 reach, verdicts, "refused", detail, suspicious=None if recognised else f"{reply.status} {detail}"
             )
-        case Found() | Proven():
+        case Found() | Proven() | Taken():
             raise AssertionError(f"a write cannot answer {type(outcome).__name__}")
     assert_never(outcome)
+
+
+def settle_together(outcome: Outcome) -> str | None:
+    """What an answer to several completed shifts means for each of their attempts: its end, or None to read back.
+
+    A refusal proves nothing: the service may have recorded the others before it refused one (facts, U8). What is then
+    absent goes again by itself, and only that answer counts against anyone.
+    """
+    match outcome:
+        case NotSent() | CertificateTime():
+            return "not_sent"
+        case Throttled():
+            return "throttled"
+        case KeyRefused():
+            return "key_refused"
+        case Misconfigured():
+            return "misconfigured"
+        case _:
+            return None
 
 
 def _recorded(send: Send, outcome: Done | DoneChanged) -> Settlement:

@@ -53,6 +53,22 @@ def begin(conn: sqlite3.Connection, send: Send, at: float) -> int | None:
     return deliveries.begin_attempt(conn, kind, fields, send.punch_ids, at)
 
 
+def begin_together(conn: sqlite3.Connection, sends: Mapping[str, Send], at: float) -> dict[str, int]:
+    """Journal one request for several people before it leaves; each one's attempt, where still wanted."""
+    begun = {user_id: begin(conn, send, at) for user_id, send in sends.items()}
+    return {user_id: attempt_id for user_id, attempt_id in begun.items() if attempt_id is not None}
+
+
+def end_together(conn: sqlite3.Connection, begun: Mapping[int, Send], outcome: str, reply: Reply, at: float) -> None:
+    """One request for several people surely did nothing: all of them may go again."""
+    for attempt_id, send in begun.items():
+        deliveries.end_attempt(
+            conn, attempt_id, outcome, at=at, status=reply.status, request_id=reply.request_id, detail=reply.body
+        )
+        for punch_id in send.punch_ids:
+            deliveries.set_state(conn, punch_id, PunchState.PENDING, at=at)
+
+
 def settle(
     conn: sqlite3.Connection, send: Send, attempt_id: int, settlement: Settlement, reply: Reply, at: float
 ) -> None:
@@ -154,6 +170,18 @@ def _existing(conn: sqlite3.Connection, punch_id: str) -> Punch:
 
 
 __all__ = [
-    "apply", "begin", "counts", "discard", "give_up", "is_paused", "load", "retry", "set_paused", "settle", "take_back",
+    "apply",
+    "begin",
+    "begin_together",
+    "counts",
+    "discard",
+    "end_together",
+    "give_up",
+    "is_paused",
+    "load",
+    "retry",
+    "set_paused",
+    "settle",
+    "take_back",
     "unfinished_lanes",
-]  # fmt: skip
+]

@@ -21,6 +21,8 @@ from daemon.timesheets.timesheet import ShiftRecord, Write
 
 #: A lane is read a little beyond its punches, so that a shift touching their edge is seen.
 _READ_AROUND_S = 3600
+#: How an attempt ended that must now go by itself: only that answer counts against the person (delivery.md, "Batches").
+_GOES_ALONE = "absent"
 #: A clock-out in review for one of these reasons left no open shift behind on the timesheet.
 _NOT_OPEN_ANY_MORE = ("auto_clocked_out", "already_clocked_out", "no_open_shift", "shift_gone", "server_changed_time")
 
@@ -178,7 +180,9 @@ class Walk:
         if self.states[index] is not PunchState.PENDING:
             self.settle(index, PunchState.PENDING)
         ids = (punch.id, self.punches[index + 1].id) if pair else (punch.id,)
-        self.request, self.expired, self.due = Send(step, ids), expired, punch.occurred_at
+        attempt = self.lane[index].attempt
+        alone = not pair or (attempt is not None and attempt.outcome == _GOES_ALONE)
+        self.request, self.expired, self.due = Send(step, ids, alone), expired, punch.occurred_at
         return False
 
     def read(self, index: int, *, expired: bool = False) -> bool:

@@ -61,6 +61,16 @@ class RecordShift:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordShifts:
+    """Record completed shifts of several people in one request, at most BATCH_PEOPLE_MAX and one a person.
+
+    The answer proves nothing of the single shifts: each is settled by itself from a read-back.
+    """
+
+    shifts: tuple[RecordShift, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CloseShift:
     """Give an open shift of the past its end, by an update of the record."""
 
@@ -85,7 +95,10 @@ class Probe:
 
 
 Write = OpenShift | EndShift | RecordShift | CloseShift
-Step = Write | LookUp | Probe
+Step = Write | RecordShifts | LookUp | Probe
+
+#: People in one `RecordShifts` (facts 1.5: at most 100 users a call).
+BATCH_PEOPLE_MAX = 100
 
 
 # --- what a service knows -------------------------------------------------------------------------
@@ -133,6 +146,11 @@ class DoneChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """The service took several shifts; what became of each is read back."""
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What a look-up read: all shifts of the people asked for in the time asked for."""
 
@@ -162,7 +180,7 @@ class CertificateTime:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """It may or may not have happened (timeout after sending, reset, 5xx, unproven 2xx, a portal's page): look it up."""
+    """It may or may not have happened (timeout, reset, 5xx, unproven 2xx, a portal's page): look it up."""
 
     why: str
     status: int | None = None
@@ -231,6 +249,7 @@ class Refused:
 Outcome = (
     Done
     | DoneChanged
+    | Taken
     | Found
     | Proven
     | NotSent
@@ -283,7 +302,8 @@ class Timesheet(Protocol):
     """A service that punches go to."""
 
     @property
-    def capabilities(self) -> Capabilities: ...
+    def capabilities(self) -> Capabilities:
+        """What it can do; never changes while it lives."""
 
     async def carry_out(self, step: Step) -> Reply:
         """Send what the step asks for, once: no retries inside. Never raises for what the network or service does."""

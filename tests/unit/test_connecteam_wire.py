@@ -29,7 +29,7 @@ def test_clock_in_and_out_say_who_and_when_and_nothing_else() -> None:
 
 def test_a_completed_shift_carries_zone_note_and_job_path() -> None:
     """Zone inside start and end, our reference in the manager's note, parent and sub-job apart."""
-    body = wire.create(RecordShift(ANNA, 100, 200, "REF", "k"), AMSTERDAM, "front-door", JobPath("j", "k"))
+    body = wire.create([(RecordShift(ANNA, 100, 200, "REF", "k"), JobPath("j", "k"))], AMSTERDAM, "front-door")
     assert body == {
         "timeActivities": [
             {
@@ -47,7 +47,7 @@ def test_a_completed_shift_carries_zone_note_and_job_path() -> None:
             }
         ]
     }
-    plain = wire.create(RecordShift(ANNA, 100, 200, "REF"), AMSTERDAM, "front-door", None)
+    plain = wire.create([(RecordShift(ANNA, 100, 200, "REF"), None)], AMSTERDAM, "front-door")
     assert not {"jobId", "subJobId"} & set(plain["timeActivities"][0]["shifts"][0])
 
 

@@ -26,8 +26,10 @@ from daemon.timesheets.timesheet import (
     Probe,
     Proven,
     RecordShift,
+    RecordShifts,
     ShiftRecord,
     Step,
+    Taken,
     Throttled,
     Uncertain,
 )
@@ -101,6 +103,8 @@ def _judge_success(step: Step, status: int, headers: Mapping[str, str], told: Js
                 proven: Outcome | None = _judge_punch(step, wire.punched(told))
             case RecordShift():
                 proven = _judge_created(step, wire.listed(told, (step.user_id,)))
+            case RecordShifts():
+                proven = Taken() if "data" in told else None
             case CloseShift():
                 proven = _judge_updated(step, wire.listed(told, (step.user_id,)))
             case LookUp():
@@ -108,10 +112,17 @@ def _judge_success(step: Step, status: int, headers: Mapping[str, str], told: Js
             case Probe():
                 proven = Proven(wire.company(told))
     except WireError as unreadable:
-        if not told.get("data") and "too many requests" in words(told).lower():  # facts 1.3, the trap
+        if not told.get("data") and _is_throttle(told):
             return Throttled(throttled_until(headers))
         return Uncertain(f"status {status} that proves nothing: {unreadable}", status)
+    if proven is None and not told.get("data") and _is_throttle(told):
+        return Throttled(throttled_until(headers))
     return proven or Uncertain(f"status {status} for another record", status)
+
+
+def _is_throttle(told: Json) -> bool:
+    """The 200 that is a throttle (facts 1.3, "Trap")."""
+    return "too many requests" in words(told).lower()
 
 
 def _judge_punch(step: OpenShift | EndShift, record: ShiftRecord) -> Outcome | None:

@@ -23,6 +23,7 @@ from daemon.timesheets.timesheet import (
     Outcome,
     Probe,
     RecordShift,
+    RecordShifts,
     Refused,
     Step,
     TooOld,
@@ -98,7 +99,7 @@ def words(told: Json) -> str:
 def _outcome(step: Step, status: int, meaning: str, detail: str) -> Outcome | None:
     """The outcome a meaning has for this step; None where it cannot be meant."""
     live = isinstance(step, OpenShift | EndShift)
-    writes = isinstance(step, OpenShift | EndShift | RecordShift | CloseShift)
+    writes = isinstance(step, OpenShift | EndShift | RecordShift | RecordShifts | CloseShift)
     match meaning:
         case "time_clock" if not isinstance(step, Probe):
             return Misconfigured(status, detail)

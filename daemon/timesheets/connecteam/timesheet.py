@@ -25,6 +25,7 @@ from daemon.timesheets.timesheet import (
     CertificateTime,
     CloseShift,
     EndShift,
+    Found,
     KeyRefused,
     LookUp,
     NotSent,
@@ -32,6 +33,7 @@ from daemon.timesheets.timesheet import (
     Outcome,
     Probe,
     RecordShift,
+    RecordShifts,
     Refused,
     Reply,
     Step,
@@ -96,8 +98,8 @@ class ConnecteamTimesheet:
         """Drop kept connections."""
         await self._client.aclose()
 
-    async def _request(self, step: Step) -> Request | Unusable | Refused:
-        """The request of a step; a refusal for a person the service cannot know."""
+    async def _request(self, step: Step) -> Request | Unusable | Refused | Found:
+        """The request of a step; what is known without one for a person the service cannot know."""
         clock = f"/time-clock/v1/time-clocks/{self._config.time_clock_id}"
         match step:
             case Probe():
@@ -105,9 +107,11 @@ class ConnecteamTimesheet:
             case LookUp():
                 # People with impossible ids have no records; the others must not wait for them.
                 if not any(map(wire.user_number, step.user_ids)):
-                    return _impossible(", ".join(step.user_ids))
+                    return Found(())
                 query = wire.list_query(step, self._zone)
                 return Request("GET", f"{clock}/time-activities", query=query, body_max=LIST_BYTES_MAX)
+            case RecordShifts(shifts):
+                return await self._create(f"{clock}/time-activities", shifts)
         if wire.user_number(step.user_id) is None:
             return _impossible(step.user_id)
         match step:
@@ -118,11 +122,17 @@ class ConnecteamTimesheet:
             case CloseShift():
                 return Request("PUT", f"{clock}/time-activities", json=wire.update(step, self._zone, self._kiosk))
             case RecordShift():
-                job = await self._jobs.path(step.job_id) if step.job_id else None
-                if isinstance(job, NotSent | CertificateTime | Throttled | KeyRefused):
-                    return job
-                body = wire.create(step, self._zone, self._kiosk, job)
-                return Request("POST", f"{clock}/time-activities", json=body)
+                return await self._create(f"{clock}/time-activities", (step,))
+
+    async def _create(self, path: str, shifts: tuple[RecordShift, ...]) -> Request | Unusable:
+        """The request that records completed shifts, each with its job as time activities name it."""
+        named = []
+        for shift in shifts:
+            job = await self._jobs.path(shift.job_id) if shift.job_id else None
+            if isinstance(job, NotSent | CertificateTime | Throttled | KeyRefused):
+                return job
+            named.append((shift, job))
+        return Request("POST", path, json=wire.create(named, self._zone, self._kiosk))
 
     async def _ask(self, request: Request) -> Answer | Unusable:
         """Send one request as ourselves. What comes back carries no secret, not even one that was echoed."""

@@ -65,8 +65,12 @@ def clock_out(step: EndShift) -> Json:
     return {"userId": user_number(step.user_id), "timestamp": step.at}
 
 
-def create(step: RecordShift, zone: ZoneInfo, kiosk: str, job: JobPath | None) -> Json:
-    """Body that creates one completed shift; never without an end (facts 5, U2)."""
+def create(steps: Iterable[tuple[RecordShift, JobPath | None]], zone: ZoneInfo, kiosk: str) -> Json:
+    """Body that creates completed shifts, one a person; never without an end (facts 5, U2)."""
+    return _activities((step.user_id, _created(step, zone, kiosk, job)) for step, job in steps)
+
+
+def _created(step: RecordShift, zone: ZoneInfo, kiosk: str, job: JobPath | None) -> Json:
     shift: Json = {
         "start": _point(step.start, zone),
         "end": _point(step.end, zone),
@@ -76,15 +80,13 @@ def create(step: RecordShift, zone: ZoneInfo, kiosk: str, job: JobPath | None) -
         shift["jobId"] = job.job_id
         if job.sub_job_id:
             shift["subJobId"] = job.sub_job_id
-    return _activities(step.user_id, shift)
+    return shift
 
 
 def update(step: CloseShift, zone: ZoneInfo, kiosk: str) -> Json:
     """Body that gives a shift its end and leaves its start and its job alone."""
-    return _activities(
-        step.user_id,
-        {"id": step.shift_id, "end": _point(step.end, zone), "managerNote": note(kiosk, step.reference)},
-    )
+    shift = {"id": step.shift_id, "end": _point(step.end, zone), "managerNote": note(kiosk, step.reference)}
+    return _activities([(step.user_id, shift)])
 
 
 def note(kiosk: str, reference: str) -> str:
@@ -122,9 +124,13 @@ def _point(at: int, zone: ZoneInfo) -> Json:
     return {"timestamp": at, "timezone": zone.key}
 
 
-def _activities(user_id: str, shift: Json) -> Json:
+def _activities(shifts: Iterable[tuple[str, Json]]) -> Json:
     # "manualbreaks" is lower-case in requests and "manualBreaks" in answers (facts 1.5).
-    return {"timeActivities": [{"userId": user_number(user_id), "shifts": [shift], "manualbreaks": []}]}
+    return {
+        "timeActivities": [
+            {"userId": user_number(user_id), "shifts": [shift], "manualbreaks": []} for user_id, shift in shifts
+        ]
+    }
 
 
 # --- answers --------------------------------------------------------------------------------------
