@@ -189,7 +189,7 @@ async def test_an_unproven_answer_is_uncertain_and_nothing_is_sent_again(
     service: Service, mishap: Mishap, processed: bool
 ) -> None:
     """Whether or not the service acted: open, exactly one request, and the look-up afterwards tells the truth."""
-    timesheet = service.timesheet(timeout_s=0.1 if mishap is Mishap.SILENCE else 5)
+    timesheet = service.timesheet(timeout_s=0.3 if mishap is Mishap.SILENCE else 5)
     user_id, start = service.people()[0], service.now() - 30 * HOUR
     service.suffer(mishap, processed=processed)
     reply = await timesheet.carry_out(RecordShift(user_id, start, start + HOUR, "R1"))
@@ -204,7 +204,7 @@ async def test_an_unproven_answer_is_uncertain_and_nothing_is_sent_again(
 @pytest.mark.parametrize("mishap", list(Mishap), ids=lambda mishap: mishap.name)
 async def test_a_live_punch_with_an_unproven_answer_is_uncertain(service: Service, mishap: Mishap) -> None:
     """The same for clock-in and clock-out."""
-    timesheet = service.timesheet(timeout_s=0.1 if mishap is Mishap.SILENCE else 5)
+    timesheet = service.timesheet(timeout_s=0.3 if mishap is Mishap.SILENCE else 5)
     needs_live(timesheet)
     user_id, start = service.people()[0], service.now() - 2 * HOUR
     service.suffer(mishap, processed=True)
@@ -219,7 +219,7 @@ async def test_a_live_punch_with_an_unproven_answer_is_uncertain(service: Servic
 @pytest.mark.parametrize("mishap", list(Mishap), ids=lambda mishap: mishap.name)
 async def test_a_look_up_or_probe_that_was_not_answered_found_nothing_out(service: Service, mishap: Mishap) -> None:
     """Never taken for absence, nor for a working key."""
-    timesheet = service.timesheet(timeout_s=0.1 if mishap is Mishap.SILENCE else 5)
+    timesheet = service.timesheet(timeout_s=0.3 if mishap is Mishap.SILENCE else 5)
     user_id, start = service.people()[0], service.now() - HOUR
     service.somebody_adds(user_id, start, None)
     service.suffer(mishap, processed=True)
