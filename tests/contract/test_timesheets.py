@@ -30,9 +30,11 @@ from daemon.timesheets.timesheet import (
     Probe,
     Proven,
     RecordShift,
+    RecordShifts,
     Refused,
     ShiftRecord,
     Step,
+    Taken,
     Throttled,
     Timesheet,
     TooOld,
@@ -113,6 +115,33 @@ async def test_a_completed_shift_stands_there_with_our_mark(service: Service, ti
     (record,) = await look(timesheet, user_id, start, start + 8 * HOUR)
     assert "01JD3Q7M" in (record.note or "")
     assert record.id == stored.id
+
+
+async def test_the_shifts_of_many_people_are_one_request(service: Service, timesheet: Timesheet) -> None:
+    """Taken, no more: each is found by a read, with its own mark. An impossible person does not spoil it for others."""
+    people, start = service.people()[:3], service.now() - 5 * DAY
+    shifts = [RecordShift(user_id, start, start + HOUR, f"REF{user_id}") for user_id in people]
+    together = RecordShifts((*shifts, RecordShift("nobody here", start, start + HOUR, "REF")))
+    assert isinstance((await timesheet.carry_out(together)).outcome, Taken)
+    assert service.arrived() == 1
+    outcome = (await timesheet.carry_out(LookUp(tuple(people), start, start))).outcome
+    assert isinstance(outcome, Found)
+    assert sorted(record.user_id for record in outcome.records) == sorted(people)
+    for record in outcome.records:
+        assert (record.start, record.end) == (start, start + HOUR)
+        assert f"REF{record.user_id}" in (record.note or "")
+
+
+@pytest.mark.parametrize("mishap", list(Mishap), ids=lambda mishap: mishap.name)
+async def test_many_shifts_with_an_unproven_answer_are_uncertain_or_read_back(service: Service, mishap: Mishap) -> None:
+    """Sent once, whatever became of the answer, and never told as not done."""
+    timesheet = service.timesheet(timeout_s=0.3 if mishap is Mishap.SILENCE else 5)
+    start = service.now() - 5 * DAY
+    service.suffer(mishap, processed=True)
+    together = RecordShifts(tuple(RecordShift(user_id, start, start + HOUR, "R") for user_id in service.people()))
+    assert isinstance((await timesheet.carry_out(together)).outcome, Uncertain)
+    assert service.arrived() == 1
+    assert all(len(service.stored(user_id)) == 1 for user_id in service.people())
 
 
 async def test_an_open_shift_of_the_past_gets_its_end(service: Service, timesheet: Timesheet) -> None:

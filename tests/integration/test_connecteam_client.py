@@ -274,10 +274,12 @@ async def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     async with ScriptedServer(always(bomb)) as server, timesheet(tmp_path, server.url) as made:
         tracemalloc.start()
         try:
-            assert isinstance((await made.carry_out(OpenShift(ANNA, IN))).outcome, Uncertain)
+            outcome = (await made.carry_out(OpenShift(ANNA, IN))).outcome
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
+    assert isinstance(outcome, Uncertain)
+    assert "more than 262144 bytes" in outcome.why
     assert peak < 5_000_000
 
 

@@ -111,7 +111,11 @@ class ConnecteamTimesheet:
                 query = wire.list_query(step, self._zone)
                 return Request("GET", f"{clock}/time-activities", query=query, body_max=LIST_BYTES_MAX)
             case RecordShifts(shifts):
-                return await self._create(f"{clock}/time-activities", shifts)
+                # One impossible id would be a 422 for all; left out, its own request says so to that person alone.
+                possible = tuple(shift for shift in shifts if wire.user_number(shift.user_id) is not None)
+                if not possible:
+                    return _impossible(", ".join(shift.user_id for shift in shifts))
+                return await self._create(f"{clock}/time-activities", possible)
         if wire.user_number(step.user_id) is None:
             return _impossible(step.user_id)
         match step:
@@ -147,7 +151,7 @@ class ConnecteamTimesheet:
         scrub = self._identity.scrub
         answer = Answer(
             answer.status,
-            {name: scrub(text) for name, text in answer.headers.items()},
+            answer.headers,  # nothing of them but numbers and times goes any further
             scrub(answer.body.decode("latin-1")).encode("latin-1"),  # every byte is one character there
             scrub(answer.fault) if answer.fault else None,
         )
