@@ -147,8 +147,7 @@ def toggle(moment: Moment, last: Punch | None, policy: Policy, server: ServerVie
     if last is None:
         return Direction.CLOCK_IN
     since_last_s = elapsed_s(moment, last)
-    other_boot = last.boot_id != moment.boot_id
-    if last.direction is None or since_last_s is None or (other_boot and not moment.known):
+    if last.direction is None or since_last_s is None:
         return None
     still_open = last.direction is Direction.CLOCK_IN and since_last_s <= policy.max_shift_s
     return Direction.CLOCK_OUT if still_open else Direction.CLOCK_IN

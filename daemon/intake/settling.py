@@ -75,10 +75,6 @@ def _verdict(
     waits = punch.state is PunchState.HELD and (undecided or punch.reason in WAITING)
     if not punch.time_known or not waits:
         return None
-    earlier = [other for other in lane if other.seq < punch.seq]
-    if punch.direction is None and any(not other.time_known for other in earlier):
-        # Taken before this one, but nobody knows when: it may lie between this one and what stands before it.
-        return Verdict(punch.id, None, PunchState.HELD, "earlier_punch_undecided")
     moment = Moment(punch.occurred_at, True, punch.boot_id, punch.boottime_s)
     if undecided and previous is not None and repeats(moment, previous, reader, policy):
         direction = punch.direction or previous.direction
@@ -86,7 +82,8 @@ def _verdict(
     direction = punch.direction or reader.fixed or toggle(moment, previous, policy)
     if direction is None:
         return Verdict(punch.id, None, PunchState.HELD, "earlier_punch_undecided")
-    if undecided and any(other.time_known and other.occurred_at >= punch.occurred_at for other in earlier):
+    earlier = [other for other in lane if other.seq < punch.seq and other.time_known]
+    if undecided and any(other.occurred_at >= punch.occurred_at for other in earlier):
         return Verdict(punch.id, direction, PunchState.REVIEW, "out_of_order")
     return Verdict(punch.id, direction, PunchState.PENDING)
 

@@ -85,6 +85,16 @@ async def test_what_does_not_lie_after_the_last_punch_goes_to_review(kit):
     assert (await kit.find(last)).state is PunchState.PENDING
 
 
+async def test_repeats_are_folded_also_where_they_go_to_review(kit):
+    """Two kept taps of one arrival before the person's last punch are one decision for a person, not two."""
+    await taps_at(kit, 0, 100)
+    kit.clock.advance(3600)
+    await kit.punch(ANN)
+    (punch,) = (await kit.directory.assign(NEW, "7", by="uid:0")).punches
+    assert (punch.state, punch.occurred_at) == (PunchState.REVIEW, START)
+    assert await kit.rows("SELECT DISTINCT punch_id FROM taps WHERE badge = ?", NEW) == [(punch.id,)]
+
+
 async def test_a_kept_tap_that_repeats_the_persons_own_punch_is_folded(kit):
     """New badge after the old one, two minutes later: the same arrival."""
     punch = await kit.punch(ANN)

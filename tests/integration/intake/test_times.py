@@ -118,6 +118,27 @@ async def test_a_punch_of_a_boot_that_never_had_trust_stays_and_holds_what_hangs
     assert seen(await kit.find(later)) == (IN, PENDING, None, True)
 
 
+async def test_times_that_come_for_the_later_boot_only_guess_nothing_about_the_earlier(kit):
+    """Two boots without trust; the later gets it: its toggle waits for the earlier one's, whose time is lost."""
+    await kit.punch()
+    kit.reboot(wall=START + 60)
+    lost = await kit.punch()
+    kit.reboot(wall=START + 120)
+    later = await kit.punch()
+    assert await come_to_trust(kit, START + 7200) == 1
+    assert seen(await kit.find(later)) == (None, HELD, "earlier_punch_undecided", True)
+    assert seen(await kit.find(lost)) == (None, HELD, "clock_untrusted", False)
+
+
+async def test_a_settled_time_that_contradicts_the_order_of_taps_goes_to_review(kit):
+    """When the punch before has a later time than this boot's clock gives, a person decides."""
+    await kit.punch()
+    kit.reboot(wall=START + 60)
+    punch = await kit.punch()
+    await come_to_trust(kit, START - 3600)
+    assert seen(await kit.find(punch))[1:3] == (PunchState.REVIEW, "out_of_order")
+
+
 async def test_discarding_the_undecided_punch_frees_the_next(kit):
     """The other way out: what nobody can date is discarded, and the later punch goes by the one before."""
     await kit.punch()
