@@ -23,6 +23,9 @@ _OF_PUNCH = "JOIN deliveries d ON d.punch_seq = p.seq JOIN employees e ON e.user
 #: Selects whole punches as `read_punch` takes them: p is the punch, d its delivery, e its employee.
 SELECT_PUNCH = f"SELECT {_PUNCH_COLUMNS} FROM punches p {_OF_PUNCH}"
 
+_UNFINISHED = "state NOT IN ('delivered', 'discarded')"
+_UNFINISHED_FIRST = "deliveries d INDEXED BY deliveries_unfinished CROSS JOIN punches p ON p.seq = d.punch_seq"
+
 _INSERT_TAP = """
     INSERT INTO taps (reader, badge, raw_at, boottime_s, boot_id, synchronised, stated_at, result, reason, punch_id)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -150,33 +153,24 @@ def list_punches(
     limit: int | None = None,
 ) -> list[Punch]:
     """Punches with since <= occurred_at < until, oldest first by occurred_at; the oldest `limit` of them."""
-    where: list[str] = []
-    values: list[Any] = []
-    source = "punches p INDEXED BY punches_by_time"
     if states and not any(state.finished for state in states):
         # Costs what is unfinished, not what is stored. CROSS JOIN keeps SQLite from turning the order of the tables.
-        source = "deliveries d INDEXED BY deliveries_unfinished CROSS JOIN punches p ON p.seq = d.punch_seq"
-        where.append("d.state NOT IN ('delivered', 'discarded')")
-    elif user_id is not None:
-        source = "punches p INDEXED BY punches_by_lane"
-    if states:
-        where.append(f"d.state IN ({', '.join('?' * len(states))})")
-        values += [state.value for state in states]
-    for condition, value in (("d.user_id = ?", user_id), ("p.user_id = ?", user_id)):
-        if value is not None:
-            where.append(condition)
-            values.append(value)
-    for condition, instant in (("p.occurred_at >= ?", since), ("p.occurred_at < ?", until)):
-        if instant is not None:
-            where.append(condition)
-            values.append(instant)
-    joins = "JOIN employees e ON e.user_id = p.user_id"
-    if not source.startswith("deliveries"):
-        joins = _OF_PUNCH
-    conditions = f"WHERE {' AND '.join(where)}" if where else ""
-    values.append(-1 if limit is None else limit)
-    statement = f"SELECT {_PUNCH_COLUMNS} FROM {source} {joins} {conditions} ORDER BY p.occurred_at, p.seq LIMIT ?"
-    return [read_punch(row) for row in conn.execute(statement, values)]
+        source = f"{_UNFINISHED_FIRST} JOIN employees e ON e.user_id = p.user_id WHERE d.{_UNFINISHED}"
+    elif user_id is not None and since is None:
+        source = f"punches p INDEXED BY punches_by_lane {_OF_PUNCH} WHERE TRUE"
+    else:
+        source = f"punches p INDEXED BY punches_by_time {_OF_PUNCH} WHERE TRUE"
+    filters: list[tuple[str, Sequence[Any]]] = [
+        (f"d.state IN ({', '.join('?' * len(states))})", [state.value for state in states]),
+        ("p.user_id = ? AND d.user_id = p.user_id", [] if user_id is None else [user_id]),
+        ("p.occurred_at >= ?", [] if since is None else [since]),
+        ("p.occurred_at < ?", [] if until is None else [until]),
+    ]
+    asked = [(condition, values) for condition, values in filters if values]
+    conditions = "".join(f" AND {condition}" for condition, _ in asked)
+    values = [value for _, values in asked for value in values]
+    statement = f"SELECT {_PUNCH_COLUMNS} FROM {source}{conditions} ORDER BY p.occurred_at, p.seq LIMIT ?"
+    return [read_punch(row) for row in conn.execute(statement, [*values, -1 if limit is None else limit])]
 
 
 def unsettled_punches(conn: sqlite3.Connection) -> list[Punch]:

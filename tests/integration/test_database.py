@@ -161,6 +161,21 @@ async def test_no_runner_is_given_two_functions_at_once(tmp_path):
     await slow.close()
 
 
+async def test_another_program_cannot_write_between_a_look_and_what_follows_from_it(both):
+    """A transaction owns the database from its beginning, not from its first write: what it decided on stays true."""
+
+    def look_then_write(conn):
+        seen = get_setting(conn, "a")
+        locked = pytest.raises(sqlite3.OperationalError, match="locked")
+        with contextlib.closing(sqlite3.connect(both.path, timeout=0)) as other, locked:
+            other.execute("INSERT INTO settings VALUES ('a', 'theirs')")
+        put_setting(conn, "a", "ours")
+        return seen
+
+    assert await both.write(look_then_write) is None
+    assert await both.read(lambda conn: get_setting(conn, "a")) == "ours"
+
+
 async def test_a_cancelled_writer_leaves_all_or_nothing(db):
     """A caller cancelled in the middle of its transaction learns nothing, and the transaction is whole."""
     held = Held()

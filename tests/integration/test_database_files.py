@@ -265,7 +265,13 @@ def test_a_step_is_applied_whole_or_not_at_all(path):
         migrate(conn, [*migrations()[:1], dangling])
     assert (schema_of(conn), schema_version(conn)) == (before, 1)
     good = Migration(2, "0002_good.sql", "ALTER TABLE employees ADD COLUMN shoe TEXT;")
+    said: list[str] = []
+    conn.set_trace_callback(said.append)
     migrate(conn, [*migrations()[:1], good])
+    conn.set_trace_callback(None)
+    begun = said.index("BEGIN IMMEDIATE")
+    assert said[begun + 1] == good.sql
+    assert said[-2:] == ["PRAGMA user_version = 2", "COMMIT"]  # the number and the step, or neither
     assert schema_version(conn) == 2
     assert conn.execute("SELECT name, shoe FROM employees").fetchall() == [("Ann", None)]
     conn.close()
