@@ -133,7 +133,7 @@ async def test_the_shifts_of_many_people_are_one_request(service: Service, times
 
 
 @pytest.mark.parametrize("mishap", list(Mishap), ids=lambda mishap: mishap.name)
-async def test_many_shifts_with_an_unproven_answer_are_uncertain_or_read_back(service: Service, mishap: Mishap) -> None:
+async def test_many_shifts_with_an_unproven_answer_are_uncertain(service: Service, mishap: Mishap) -> None:
     """Sent once, whatever became of the answer, and never told as not done."""
     timesheet = service.timesheet(timeout_s=0.3 if mishap is Mishap.SILENCE else 5)
     start = service.now() - 5 * DAY
