@@ -45,7 +45,7 @@ class CardWatch:
         self, scard: Any, match: str, evidence: EvidenceSource, on_card: Callable[[Presentation], None]
     ) -> None:
         self._scard = scard
-        self._match = match.casefold()
+        self._match = match
         self._evidence = evidence
         self._on_card = on_card
         self._lock = threading.Lock()
@@ -95,6 +95,8 @@ class CardWatch:
                 pass
             case pcsc_words.UNKNOWN_READER | pcsc_words.READER_UNAVAILABLE:  # it went between two calls
                 self._list()
+            case pcsc_words.SECURITY_VIOLATION:  # how the library calls a connection that breaks while it asks
+                raise ReaderLost(pcsc_words.trouble(pcsc_words.COMM_ERROR))
             case _:
                 raise ReaderLost(self._words(result))
 
@@ -132,9 +134,10 @@ class CardWatch:
         result, names = self._scard.SCardListReaders(self._context, [])
         code = pcsc_words.unsigned(result)
         if code not in (0, pcsc_words.NO_READERS):
-            raise ReaderLost(self._words(result))
+            broken = code == pcsc_words.SECURITY_VIOLATION  # see _look
+            raise ReaderLost(pcsc_words.trouble(pcsc_words.COMM_ERROR) if broken else self._words(result))
         connected = list(names) if code == 0 else []
-        ours = [name for name in connected if self._match in name.casefold()][:READERS_MAX]
+        ours = [name for name in connected if self._match.casefold() in name.casefold()][:READERS_MAX]
         if not ours:
             raise ReaderLost(pcsc_words.nothing_there(self._match, connected))
         unaware = self._scard.SCARD_STATE_UNAWARE
@@ -161,6 +164,7 @@ class CardWatch:
         result, card, protocol = scard.SCardConnect(self._context, name, scard.SCARD_SHARE_SHARED, protocols)
         if result != 0:
             if pcsc_words.unsigned(result) == pcsc_words.SECURITY_VIOLATION:
+                self._list()  # raises when it was pcscd that ended
                 raise ReaderLost(self._words(result))
             return apdu.NoUid(self._words(result))
         try:

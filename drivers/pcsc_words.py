@@ -36,11 +36,12 @@ def unsigned(code: int) -> int:
     return code & 0xFFFFFFFF
 
 
-def trouble(code: int, own_words: str) -> str:
+def trouble(code: int, own_words: str = "") -> str:
     """One sentence for a failed call: what cannot be done, why, and the remedy. `own_words` are the library's."""
     meaning = _MEANINGS.get(code)
     if meaning is None:
-        meaning = f"{own_words.strip().rstrip('.')} (0x{code:08X}); systemctl restart pcscd, and replug the reader"
+        words = own_words.strip().rstrip(".") or "PC/SC failed"
+        meaning = f"{words} (0x{code:08X}); systemctl restart pcscd, and replug the reader"
     return f"cannot use NFC readers: {meaning}"
 
 

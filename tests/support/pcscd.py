@@ -99,13 +99,6 @@ class PrivatePcscd:
         """End it in order; safe to repeat."""
         self._end(signal.SIGTERM)
 
-    def plug_in(self, name: str) -> list[int]:
-        """Connect one more reader of two slots while it runs; their ports. They appear soon after."""
-        ports = self._add(name)
-        self._config.write_text("\n".join(self._entries))
-        os.kill(self.pid, signal.SIGUSR1)
-        return ports
-
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is not None:

@@ -106,6 +106,9 @@ class PcscRig(Rig):
 
     async def unplug(self) -> None:
         await asyncio.to_thread(self.pcscd.kill)
+        if self.card is not None:
+            await asyncio.to_thread(self.card.take_away)
+            self.card = None
 
     async def replug(self) -> None:
         await asyncio.to_thread(self.pcscd.start)
