@@ -24,14 +24,15 @@ LEAVES = "(a leaf)"
 #: Room → rooms it may import, itself, the leaves and the seam aside. A module is in the room of the longest prefix.
 ROOMS: dict[str, tuple[str, ...]] = {
     "daemon.queue": (),
+    "daemon.watches": ("daemon.queue",),
     "daemon.timesheets.timesheet": (),
     "daemon.timesheets": ("daemon.timesheets.timesheet", "daemon.queue"),
     "daemon.delivery": ("daemon.queue", "daemon.timesheets.timesheet"),
     "daemon.intake": ("daemon.queue",),
     "daemon.control": ("daemon.intake", "daemon.delivery", "daemon.queue", "daemon.timesheets.timesheet"),
 }
-#: These build everything and alone know concrete classes; only the command line may import them.
-BUILDERS = re.compile(r"daemon\.(app|demo|__main__)\w*(\.|$)")
+#: These build everything and alone know concrete classes; only a command line may import them.
+BUILDERS = re.compile(r"daemon\.(app|cli|__main__)(\.|$)")
 BUILDERS_CALLERS = re.compile(r"daemon\.control\.(cli|commands)(\.|$)")
 #: Libraries that bring C libraries or hardware with them.
 HEAVY = ("smartcard", "evdev")
