@@ -16,9 +16,11 @@ class Alarm:
 
 
 class Alarms:
-    """The alarms that stand. `on_change(alarm, raised)` is called once when one is raised and once when it is cleared."""
+    """The alarms that stand. `on_change(alarm, raised)` is called once when one is raised, once when it is cleared."""
 
-    def __init__(self, now: Callable[[], float], on_change: Callable[[Alarm, bool], None] = lambda alarm, raised: None) -> None:
+    def __init__(
+        self, now: Callable[[], float], on_change: Callable[[Alarm, bool], None] = lambda alarm, raised: None
+    ) -> None:
         self._now = now
         self._standing: dict[str, Alarm] = {}
         self.on_change = on_change

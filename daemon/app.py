@@ -22,6 +22,7 @@ from daemon.control.server import Sockets
 from daemon.delivery.loop import Delivery
 from daemon.delivery.policy import Policy
 from daemon.events import Events
+from daemon.intake.decisions import Decisions
 from daemon.intake.directory import Directory
 from daemon.intake.intake import Intake
 from daemon.intake.readers import Readers
@@ -34,7 +35,7 @@ from daemon.queue.records import list_trusts
 from daemon.reload import Reload
 from daemon.service import Orders, Parts, Service
 from daemon.timesheets.connecteam.timesheet import ConnecteamTimesheet
-from daemon.watches import ClockWatch, DatabaseWatch, StatusLine, watch_links, watchdog
+from daemon.watches import ClockWatch, DatabaseWatch, StatusLine, Watchdog, watch_links
 from drivers.pcsc import PcscReader
 from drivers.reader import EvidenceSource, Reader
 from drivers.scanner import ScannerReader
@@ -167,6 +168,7 @@ def _assemble(
         directory=Directory(database, intake, events=events),
         readers=readers,
         delivery=delivery,
+        decisions=Decisions(database, intake, timekeeper),
         alarms=alarms,
         events=events,
         timekeeper=timekeeper,
@@ -186,7 +188,7 @@ def _assemble(
         sockets=Sockets(kiosk) if around.outside else None,
         readers=readers,
         close_intake=intake.close,
-        watches=_watches(kiosk, intake, delivery, around, lambda: reload.run(orders.reload)),
+        watches=_watches(kiosk, intake, delivery, around, readers.stuck, lambda: reload.run(orders.reload)),
         alarms=alarms,
         events=events,
     )
@@ -225,7 +227,12 @@ Watch = tuple[str, Callable[[], Awaitable[None]]]
 
 
 def _watches(
-    kiosk: Kiosk, intake: Intake, delivery: Delivery, around: Surroundings, reload: Callable[[], Awaitable[None]]
+    kiosk: Kiosk,
+    intake: Intake,
+    delivery: Delivery,
+    around: Surroundings,
+    stuck: Callable[[], list[str]],
+    reload: Callable[[], Awaitable[None]],
 ) -> tuple[Watch, ...]:
     """What is looked after beside the work, by name."""
     clock = ClockWatch(
@@ -243,6 +250,7 @@ def _watches(
         events=kiosk.events,
         state=lambda: delivery.status().state,
     )
+    watchdog = Watchdog(notifier=around.notifier, database=kiosk.database, stuck=stuck)
     database = DatabaseWatch(database=kiosk.database, alarms=kiosk.alarms, events=kiosk.events)
     always: tuple[Watch, ...] = (("clock", clock.run), ("database_check", database.run), ("reload", reload))
     if not around.outside:
@@ -250,7 +258,7 @@ def _watches(
     return (
         *always,
         ("status_line", status.run),
-        ("watchdog", lambda: watchdog(around.notifier)),
+        ("watchdog", watchdog.run),
         ("links", lambda: watch_links(delivery.network_changed)),
     )
 

@@ -37,7 +37,7 @@ class Clock(Protocol):
 
 
 class _Timex(ctypes.Structure):
-    """struct timex of <sys/timex.h>; a Structure and not offsets, because `long` differs on 32-bit Pi OS (facts 4.5)."""
+    """struct timex of <sys/timex.h>; a Structure, because offsets differ on 32-bit Pi OS (facts 4.5)."""
 
     _fields_ = [
         ("modes", ctypes.c_uint),
@@ -108,7 +108,9 @@ class Timekeeper:
     `on_change` is called (no arguments) after trust is gained, regained, moved or doubted.
     """
 
-    def __init__(self, clock: Clock, trusts: Iterable[Trust] = (), on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, clock: Clock, trusts: Iterable[Trust] = (), on_change: Callable[[], None] = lambda: None
+    ) -> None:
         self._clock = clock
         self._trusts = {t.boot_id: t for t in trusts}
         self.on_change = on_change
@@ -187,10 +189,9 @@ class Timekeeper:
                 offset = received.wall_s - received.boottime_s
                 error = max(abs(low), abs(high))
                 self._settle(Trust(received.boot_id, offset, error, TrustSource.SERVER, received.wall_s))
-        elif abs(nearest) > DOUBT_BEYOND_S:
-            if self.doubt is None or abs(self.doubt.off_s - nearest) > 1:
-                self.doubt = Doubt(nearest, received.wall_s)
-                self.on_change()
+        elif abs(nearest) > DOUBT_BEYOND_S and (self.doubt is None or abs(self.doubt.off_s - nearest) > 1):
+            self.doubt = Doubt(nearest, received.wall_s)
+            self.on_change()
 
     def _settle(self, trust: Trust) -> None:
         self._trusts[trust.boot_id] = trust

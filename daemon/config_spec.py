@@ -102,7 +102,8 @@ KEYS: Final = (
 
     Key("attendance", "repeat_tap_seconds", Kind.NUMBER, "A second tap of one person inside this is the same tap.",
         60, "seconds", 0, 3600),
-    Key("attendance", "max_shift_hours", Kind.NUMBER, "A longer gap is never taken for one shift.", 14, "hours", 0.01, 36),
+    Key("attendance", "max_shift_hours", Kind.NUMBER, "A longer gap is never taken for one shift.", 14, "hours",
+        0.01, 36),
     Key("attendance", "after_auto_clock_out", Kind.CHOICE, "When the service ended a shift by itself before the"
         " person left:"
         " leave it to a person, or correct its end.", "review", choices=("review", "correct")),

@@ -9,6 +9,7 @@ import structlog
 
 from daemon.control import views
 from daemon.control.call import Answer, Call, Document
+from daemon.control.problems import invalid
 from daemon.errors import NotFoundError
 from daemon.queue import queue, records
 
@@ -37,6 +38,22 @@ async def api_review_discard(call: Call) -> Answer:
     reason = call.fields("reason").text("reason")
     await call.kiosk.delivery.discard(punch_id, reason=reason, by=call.by)
     return await _punch(call, punch_id)
+
+
+async def api_review_resolve(call: Call) -> Answer:
+    """Give a punch the time that only people know, or take the timesheet's record; the punch, and the one `added`."""
+    punch_id = call.param("id")
+    fields = call.fields("clock_out", "clock_in", "time", "accept_server")
+    times = {word: fields.maybe_instant(word) for word in ("clock_out", "clock_in", "time")}
+    accept = fields.flag("accept_server")
+    if sum(at is not None for at in times.values()) + accept != 1:
+        raise invalid("Cannot resolve with that.", "Give exactly one of clock_out, clock_in, time, accept_server.")
+    if accept:
+        await call.kiosk.delivery.accept_server(punch_id, by=call.by)
+        return await _punch(call, punch_id)
+    resolved = await call.kiosk.decisions.resolve(punch_id, **times, by=call.by)
+    added = views.punch_view(resolved.added) if resolved.added is not None else None
+    return Document({**views.punch_view(resolved.punch), "added": added})
 
 
 async def api_sync_now(call: Call) -> Answer:

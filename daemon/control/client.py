@@ -155,6 +155,10 @@ class Client:
         """Decide that a punch is never sent."""
         return self._ask("POST", f"/v1/review/{_segment(punch_id)}/discard", {"reason": reason})
 
+    def review_resolve(self, punch_id: str, decision: dict[str, Any]) -> Any:
+        """Decide on a punch: one of clock_out, clock_in, time (Unix seconds), or accept_server (true)."""
+        return self._ask("POST", f"/v1/review/{_segment(punch_id)}/resolve", decision)
+
     def sync(self, what: str) -> Any:
         """`now`, `pause` or `resume` the delivery."""
         return self._ask("POST", f"/v1/sync/{what}")

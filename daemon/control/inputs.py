@@ -77,6 +77,13 @@ class Fields:
                 f"{name}: {error}.", "Give RFC 3339 with an offset (2026-03-01T08:00:00+01:00) or Unix seconds."
             ) from error
 
+    def flag(self, name: str) -> bool:
+        """True or false; false where it is absent."""
+        value = self._values.get(name, False)
+        if not isinstance(value, bool):
+            raise invalid(f"Cannot use {name}: it is neither true nor false.", f"Give {name} as true, or leave it out.")
+        return value
+
     def maybe_number(self, name: str, low: int, high: int) -> int | None:
         """A whole number in [low, high]; None where absent."""
         value = self._values.get(name)

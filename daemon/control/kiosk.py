@@ -30,6 +30,7 @@ class Kiosk:
     directory: DirectoryPart
     readers: ReadersPart
     delivery: DeliveryPart
+    decisions: DecisionsPart
     alarms: Alarms
     events: Events
     timekeeper: Timekeeper
@@ -74,6 +75,29 @@ class DirectoryPart(Protocol):
     async def block(self, badge: str, *, by: str) -> Badge: ...
     async def release(self, badge: str, *, by: str) -> None: ...
     async def enroll(self, user_id: str, *, timeout_s: float, by: str) -> Badge: ...
+
+
+class Resolved(Protocol):
+    """The punch decided on, and the one that was added, if any."""
+
+    @property
+    def punch(self) -> Punch: ...
+    @property
+    def added(self) -> Punch | None: ...
+
+
+class DecisionsPart(Protocol):
+    """Gives punches the times that only people know. Raises RefusedError and its kinds; journals with `by`."""
+
+    async def resolve(
+        self,
+        punch_id: str,
+        *,
+        clock_out: float | None = None,
+        clock_in: float | None = None,
+        time: float | None = None,
+        by: str,
+    ) -> Resolved: ...
 
 
 class ReaderStatus(Protocol):
@@ -129,4 +153,5 @@ class DeliveryPart(Protocol):
     async def resume(self, by: str) -> None: ...
     async def retry(self, punch_ids: Sequence[str], *, by: str) -> object: ...
     async def discard(self, punch_id: str, *, reason: str, by: str) -> object: ...
+    async def accept_server(self, punch_id: str, *, by: str) -> object: ...
     def status(self) -> DeliveryStatus: ...

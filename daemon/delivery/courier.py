@@ -6,6 +6,7 @@ crash, a stop) stays open in the journal, and its lane looks it up before anythi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from daemon.alarms import Alarms
@@ -14,10 +15,13 @@ from daemon.delivery import storage
 from daemon.delivery.board import Lane
 from daemon.delivery.gate import Gate
 from daemon.delivery.knowledge import Knowledge
+from daemon.delivery.matching import closest
 from daemon.delivery.pacer import Pacer
 from daemon.delivery.plan import Read, Send
 from daemon.delivery.settle import Reach, Settlement, reach_of, settle, settle_together
 from daemon.delivery.teller import Teller
+from daemon.errors import RefusedError
+from daemon.model import Punch
 from daemon.queue.database import Database
 from daemon.timesheets.timesheet import (
     Found,
@@ -28,12 +32,15 @@ from daemon.timesheets.timesheet import (
     RecordShift,
     RecordShifts,
     Reply,
+    ShiftRecord,
     Step,
     Timesheet,
 )
 
 #: People one list request asks about; more wait for the next one.
 READ_PEOPLE_MAX = 500
+#: How far beyond the longest shift a record is looked for that a person wants to accept.
+READ_BESIDE_S = 3600
 #: The widest range of one list request (facts 1.5: 90 days, less the days around for zones).
 READ_RANGE_MAX_S = 86 * 86400
 #: The same unrecognised refusal for this many people in a row is a misconfiguration (delivery.md).
@@ -60,6 +67,8 @@ class Courier:
         self._db, self._timesheet, self._timekeeper = db, timesheet, timekeeper
         self._pacer, self._gate, self._knowledge = pacer, gate, knowledge
         self._alarms, self._teller = alarms, teller
+        #: A person's own read waits for the loop's request, and the other way round: one is out at a time.
+        self._one = asyncio.Lock()
         self._suspects: list[tuple[str, str, tuple[str, ...]]] = []  # words, person, punches
 
     async def send(self, lane: Lane, send: Send) -> set[str]:
@@ -120,10 +129,29 @@ class Courier:
         self._note(reach_of(reply.outcome), reply, None)
         return isinstance(reply.outcome, Proven)
 
+    async def record_for(self, punch: Punch, max_shift_s: int) -> ShiftRecord:
+        """What the timesheet shows for a punch, read now. Raises RefusedError when that is nothing."""
+        if punch.direction is None:
+            raise RefusedError(f"Cannot accept the timesheet's record for {punch.id}: its direction is not known.")
+        since, until = punch.second - max_shift_s - READ_BESIDE_S, punch.second + max_shift_s + READ_BESIDE_S
+        reply, requested_at = await self._request(LookUp((punch.user_id,), since, until))
+        self._note(reach_of(reply.outcome), reply, None)
+        if not isinstance(reply.outcome, Found):
+            raise RefusedError("Cannot read the timesheet now. Try again when it can be reached.")
+        self._knowledge.learn([punch.user_id], requested_at, since, until, reply.outcome.records)
+        record = closest(punch, reply.outcome.records)
+        if record is None:
+            raise RefusedError("Cannot accept: the timesheet shows no shift there. Enter it, then try again.")
+        return record
+
     # --- one request
 
     async def _request(self, step: Step) -> tuple[Reply, float]:
         """One request; the reply, and our best time when it left."""
+        async with self._one:
+            return await self._request_alone(step)
+
+    async def _request_alone(self, step: Step) -> tuple[Reply, float]:
         sent = self._timekeeper.evidence()
         sent_at = self._timekeeper.best(sent).at
         self._pacer.note_sent(sent_at)

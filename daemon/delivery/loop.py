@@ -173,6 +173,14 @@ class Delivery:
         punch = await self._db.write(lambda conn: storage.discard(conn, punch_id, reason, now, by))
         return (await self._decided([punch]))[0]
 
+    async def accept_server(self, punch_id: str, *, by: str) -> Punch:
+        """Take the timesheet's record for the punch: reads it now. Raises NotFoundError, RefusedError."""
+        punch = await self._db.read(lambda conn: storage.reviewed(conn, punch_id))
+        record = await self._courier.record_for(punch, self._policy.max_shift_s)
+        now = self._timekeeper.now()
+        accepted = await self._db.write(lambda conn: storage.accept(conn, punch_id, record, now, by))
+        return (await self._decided([accepted]))[0]
+
     def status(self) -> DeliveryStatus:
         """Where delivery stands."""
         now = self._timekeeper.now()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from daemon.delivery.knowledge import View
 from daemon.delivery.policy import ROUNDING_MAX_S
-from daemon.model import RecordedAs
+from daemon.model import Direction, Punch, RecordedAs
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift, ShiftRecord, Write
 
 #: The service's clock and ours may differ by this much when its record's creation is held against our request
@@ -93,3 +93,15 @@ def _match_recorded(step: RecordShift, view: View) -> Match:
             off_start, off_end = record.start - step.start, (record.end or step.end) - step.end
             return Rounded(record, max(off_start, off_end, key=abs))
     return Absent()
+
+
+def closest(punch: Punch, records: Collection[ShiftRecord]) -> ShiftRecord | None:
+    """The shift a person means who accepts the timesheet's record for a punch: its own, or the one that lies nearest.
+
+    A clock-in means a shift's start, a clock-out its end; a shift that reaches over the punch will do.
+    """
+    own = [record for record in records if record.id == punch.remote_id]
+    if punch.direction is Direction.CLOCK_OUT:
+        fitting = [r for r in records if r.end is not None and (r.start <= punch.second or r.end >= punch.second)]
+        return next(iter(own), None) or min(fitting, key=lambda r: abs((r.end or 0) - punch.second), default=None)
+    return next(iter(own), None) or min(records, key=lambda r: abs(r.start - punch.second), default=None)

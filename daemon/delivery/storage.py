@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from daemon.delivery.plan import Send, Verdict
 from daemon.delivery.settle import Settlement
 from daemon.delivery.steps import encode
+from daemon.delivery.walk import described
 from daemon.errors import NotFoundError, RefusedError
-from daemon.model import Punch, PunchState
+from daemon.model import Punch, PunchState, RecordedAs
 from daemon.queue import deliveries, people, records
 from daemon.queue.deliveries import LanePunch, counts, unfinished_lanes
 from daemon.queue.queue import find_punch
-from daemon.timesheets.timesheet import Reply
+from daemon.timesheets.timesheet import Reply, ShiftRecord
 
 _PAUSED = "delivery.paused"
 
@@ -134,6 +135,34 @@ def discard(conn: sqlite3.Connection, punch_id: str, why: str, at: float, by: st
     return _existing(conn, punch_id)
 
 
+def reviewed(conn: sqlite3.Connection, punch_id: str) -> Punch:
+    """A punch in review. Raises NotFoundError, RefusedError."""
+    punch = _existing(conn, punch_id)
+    if punch.state is not PunchState.REVIEW:
+        raise RefusedError(f"Cannot decide on {punch_id}: it is {punch.state}, not in review.")
+    return punch
+
+
+def accept(conn: sqlite3.Connection, punch_id: str, record: ShiftRecord, at: float, by: str) -> Punch:
+    """Take what stands on the timesheet for this punch, as a person decided."""
+    punch = reviewed(conn, punch_id)
+    attempt = next(e.attempt for e in deliveries.load_lane(conn, punch.user_id) if e.punch.id == punch_id)
+    if attempt is not None and attempt.ended_at is None:
+        deliveries.end_attempt(conn, attempt.id, "accepted", at=at)
+    deliveries.set_state(
+        conn,
+        punch_id,
+        PunchState.DELIVERED,
+        at=at,
+        by=by,
+        detail=described(record),
+        remote_id=record.id,
+        recorded_as=RecordedAs(str(punch.direction)),
+    )
+    records.journal(conn, at, by, "review.accepted", punch_id, {"shift": record.id})
+    return _existing(conn, punch_id)
+
+
 def give_up(conn: sqlite3.Connection, user_id: str, why: str, at: float) -> bool:
     """Put a person's oldest punch that may still move in review, because planning it failed; whether there was one."""
     for entry in deliveries.load_lane(conn, user_id):
@@ -170,6 +199,7 @@ def _existing(conn: sqlite3.Connection, punch_id: str) -> Punch:
 
 
 __all__ = [
+    "accept",
     "apply",
     "begin",
     "begin_together",
@@ -180,6 +210,7 @@ __all__ = [
     "is_paused",
     "load",
     "retry",
+    "reviewed",
     "set_paused",
     "settle",
     "take_back",

@@ -19,6 +19,7 @@ from daemon.control.kiosk import Kiosk
 from daemon.control.server import Sockets
 from daemon.errors import NotFoundError, RefusedError
 from daemon.events import Events
+from daemon.intake.decisions import Decisions
 from daemon.intake.directory import Directory
 from daemon.intake.intake import Intake
 from daemon.intake.readers import Readers
@@ -221,6 +222,7 @@ def _stage(directory: Path, database: Database, sockets: dict[str, Any]) -> Stag
         directory=Directory(database, intake, events),
         readers=readers,
         delivery=delivery,
+        decisions=Decisions(database, intake, timekeeper),
         alarms=alarms,
         events=events,
         timekeeper=timekeeper,

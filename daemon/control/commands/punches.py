@@ -92,6 +92,29 @@ def cmd_review_retry(run: Run, punch_ids: tuple[str, ...]) -> None:
         raise refused
 
 
+@review.command("resolve", epilog=example("punchctl review resolve 01K9ZQ4T5V0000000000000000 --clock-out 1795158060"))
+@click.argument("punch_id", metavar="ID")
+@click.option("--clock-out", "clock_out", type=Instant(), help="When the person of this clock-in left.")
+@click.option("--clock-in", "clock_in", type=Instant(), help="When the person of this clock-out came.")
+@click.option("--time", "time", type=Instant(), help="When this punch truly happened.")
+@click.option("--accept-server", is_flag=True, help="Take the timesheet's record for it.")
+@common
+@click.pass_obj
+def cmd_review_resolve(
+    run: Run, punch_id: str, clock_out: float | None, clock_in: float | None, time: float | None, accept_server: bool
+) -> None:
+    """Give what only people know: exactly one of the options."""
+    given = {"clock_out": clock_out, "clock_in": clock_in, "time": time}
+    decision: dict[str, Any] = {word: at for word, at in given.items() if at is not None}
+    if accept_server:
+        decision["accept_server"] = True
+    if len(decision) != 1:
+        raise click.UsageError("give exactly one of --clock-out T, --clock-in T, --time T, --accept-server")
+    client = run.client()
+    answer = client.review_resolve(punch_id, decision)
+    run.show(client, answer, lambda punch, look: screens.punches_screen([punch], look))
+
+
 @review.command("discard", epilog=example('punchctl review discard 01K9ZQ4T5V0000000000000000 --reason "tapped twice"'))
 @click.argument("punch_id", metavar="ID")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept with your user id.")

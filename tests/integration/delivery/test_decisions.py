@@ -1,0 +1,166 @@
+"""What a person decides about punches in review, all the way to the timesheet."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from daemon.config import AttendanceConfig
+from daemon.errors import InvalidInputError, NotFoundError, RefusedError
+from daemon.intake.decisions import Decisions
+from daemon.intake.intake import Intake
+from tests.support.delivery_bench import ANNA, BOB, Bench, on_bench
+
+HOUR = 3600
+
+
+def decisions(bench: Bench) -> Decisions:
+    """As the service builds them."""
+    intake = Intake(
+        bench.db,
+        bench.timekeeper,
+        attendance=AttendanceConfig(),
+        readers=(),
+        alarms=bench.alarms,
+        events=bench.events,
+        chance=random.Random(3),
+        on_punch=lambda punch: bench.delivery.wake(punch.user_id),
+    )
+    return Decisions(bench.db, intake, bench.timekeeper)
+
+
+def test_a_forgotten_clock_out_is_given_and_the_shift_recorded(tmp_path: Path) -> None:
+    """missing_clock_out, --clock-out T: one completed shift; the added punch says that it is a decision."""
+
+    async def story(bench: Bench) -> None:
+        punch = await bench.punch(ANNA, "clock_in", ago_s=30 * HOUR)
+        await asyncio.sleep(30)
+        assert await bench.state(punch) == ("review", "missing_clock_out")
+        left = bench.second(22 * HOUR)
+        resolved = await decisions(bench).resolve(punch, clock_out=left, by="uid:1000")
+        assert resolved.added is not None
+        assert (resolved.added.source, resolved.added.reader, resolved.added.badge) == ("decision", None, None)
+        await asyncio.sleep(60)
+        assert await bench.all_delivered()
+        ((_, _, end),) = bench.sheet()
+        assert end == left
+        assert ("uid:1000", "review.resolved") in [(j["by"], j["action"]) for j in (await bench.history(punch)).journal]
+
+    on_bench(tmp_path, story)
+
+
+def test_a_forgotten_clock_in_is_given(tmp_path: Path) -> None:
+    """no_matching_clock_in, --clock-in T."""
+
+    async def story(bench: Bench) -> None:
+        punch = await bench.punch(ANNA, "clock_out", ago_s=20 * HOUR)
+        await asyncio.sleep(30)
+        assert await bench.state(punch) == ("review", "no_matching_clock_in")
+        came = bench.second(28 * HOUR)
+        await decisions(bench).resolve(punch, clock_in=came, by="uid:0")
+        await asyncio.sleep(60)
+        assert await bench.all_delivered()
+        assert bench.sheet()[0][1] == came
+
+    on_bench(tmp_path, story)
+
+
+def test_a_tap_of_a_boot_without_a_clock_gets_its_time_from_a_person(tmp_path: Path) -> None:
+    """held clock_untrusted of an earlier boot, --time T: that second stands on the timesheet."""
+
+    async def story(bench: Bench) -> None:
+        bench.clock.reboot(behind_s=5 * HOUR)
+        punch = await bench.punch(ANNA, "clock_in", known=False)
+        await asyncio.sleep(10)
+        bench.clock.reboot(synchronised=True)
+        bench.delivery.wake()
+        await asyncio.sleep(HOUR)
+        assert await bench.state(punch) == ("held", "clock_untrusted")
+        true = bench.second(HOUR)
+        await decisions(bench).resolve(punch, time=true, by="uid:0")
+        await asyncio.sleep(60)
+        assert bench.sheet() == [(ANNA, true, None)]
+
+    on_bench(tmp_path, story)
+
+
+def test_a_wrong_time_is_replaced_and_never_changed(tmp_path: Path) -> None:
+    """A known time that is wrong: the punch is discarded by decision, another with the true time takes its place."""
+
+    async def story(bench: Bench) -> None:
+        punch = await bench.punch(ANNA, "clock_in", ago_s=-600)
+        await asyncio.sleep(30)
+        assert await bench.state(punch) == ("review", "clock_ahead")
+        true = bench.second(20)
+        resolved = await decisions(bench).resolve(punch, time=true, by="uid:0")
+        await asyncio.sleep(60)
+        assert await bench.state(punch) == ("discarded", "by_decision")
+        assert resolved.added is not None
+        assert await bench.state(resolved.added.id) == ("delivered", None)
+        assert bench.sheet() == [(ANNA, true, None)]
+
+    on_bench(tmp_path, story)
+
+
+def test_the_timesheets_record_can_be_accepted(tmp_path: Path) -> None:
+    """--accept-server: nothing is sent, the record's id is kept; both halves of the pair are settled one by one."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.manager.add_shift(BOB, bench.second(20 * HOUR), bench.second(12 * HOUR))
+        first = await bench.punch(BOB, "clock_in", ago_s=20 * HOUR - 300)
+        second = await bench.punch(BOB, "clock_out", ago_s=12.5 * HOUR)
+        await asyncio.sleep(60)
+        assert await bench.state(first) == ("review", "overlaps_existing_shift")
+        for punch in (first, second):
+            accepted = await bench.delivery.accept_server(punch, by="uid:0")
+            assert (accepted.state, accepted.remote_id) == ("delivered", bench.sandbox.timesheet()[0].id)
+        assert len(bench.sheet()) == 1
+        with pytest.raises(RefusedError):
+            await bench.delivery.accept_server(first, by="uid:0")
+
+    on_bench(tmp_path, story)
+
+
+def test_accepting_needs_something_to_accept(tmp_path: Path) -> None:
+    """No shift there, or no way to read: refused with the remedy, nothing changed."""
+
+    async def story(bench: Bench) -> None:
+        punch = await bench.punch(ANNA, "clock_in", ago_s=30 * HOUR)
+        await asyncio.sleep(30)
+        with pytest.raises(RefusedError, match="shows no shift"):
+            await bench.delivery.accept_server(punch, by="uid:0")
+        bench.sandbox.cable.cut()
+        with pytest.raises(RefusedError, match="Cannot read"):
+            await bench.delivery.accept_server(punch, by="uid:0")
+        assert await bench.state(punch) == ("review", "missing_clock_out")
+
+    on_bench(tmp_path, story)
+
+
+def test_decisions_that_cannot_be_are_refused_and_change_nothing(tmp_path: Path) -> None:
+    """Future times, wrong halves, too long shifts, unknown punches, punches in between."""
+
+    async def story(bench: Bench) -> None:
+        punch = await bench.punch(ANNA, "clock_in", ago_s=30 * HOUR)
+        await asyncio.sleep(30)
+        decide = decisions(bench)
+        now = bench.second()
+        for error, word, at in (
+            (InvalidInputError, "clock_out", now + 60),
+            (InvalidInputError, "clock_out", now - 31 * HOUR),
+            (InvalidInputError, "clock_out", now - 10 * HOUR),
+            (RefusedError, "clock_in", now - 40 * HOUR),
+        ):
+            with pytest.raises(error):
+                await decide.resolve(punch, **{word: at}, by="uid:0")  # type: ignore[arg-type]
+        with pytest.raises(NotFoundError):
+            await decide.resolve("nobody", clock_out=now, by="uid:0")
+        with pytest.raises(InvalidInputError):
+            await decide.resolve(punch, by="uid:0")
+        assert await bench.state(punch) == ("review", "missing_clock_out")
+        assert len(await bench.punches()) == 1
+
+    on_bench(tmp_path, story)
