@@ -36,7 +36,7 @@ def plan_lane(lane: Sequence[LanePunch], view: View | None, moment: Moment, poli
     """
     walk = Walk(lane, view, moment, policy)
     for index, entry in enumerate(lane):
-        if entry.punch.state.finished or entry.punch.state is PunchState.REVIEW:
+        if entry.context or entry.punch.state.finished or entry.punch.state is PunchState.REVIEW:
             continue
         if walk.states[index] is not entry.punch.state:  # settled together with its clock-in
             continue

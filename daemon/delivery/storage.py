@@ -25,7 +25,7 @@ _PAUSED = "delivery.paused"
 def load(conn: sqlite3.Connection, user_id: str) -> tuple[list[LanePunch], int | None]:
     """A person's lane, and their own max_shift_s where they have one."""
     employee = people.find_employee(conn, user_id)
-    return deliveries.load_lane(conn, user_id), employee.max_shift_s if employee else None
+    return deliveries.load_head(conn, user_id), employee.max_shift_s if employee else None
 
 
 def apply(conn: sqlite3.Connection, verdicts: Sequence[Verdict], planned: Mapping[str, PunchState], at: float) -> None:
@@ -165,8 +165,8 @@ def accept(conn: sqlite3.Connection, punch_id: str, record: ShiftRecord, at: flo
 
 def give_up(conn: sqlite3.Connection, user_id: str, why: str, at: float) -> bool:
     """Put a person's oldest punch that may still move in review, because planning it failed; whether there was one."""
-    for entry in deliveries.load_lane(conn, user_id):
-        if entry.punch.state in (PunchState.PENDING, PunchState.HELD, PunchState.IN_FLIGHT):
+    for entry in deliveries.load_head(conn, user_id):
+        if not entry.context and entry.punch.state in (PunchState.PENDING, PunchState.HELD, PunchState.IN_FLIGHT):
             deliveries.set_state(conn, entry.punch.id, PunchState.REVIEW, at=at, reason="internal_error", detail=why)
             return True
     return False

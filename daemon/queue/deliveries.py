@@ -17,14 +17,32 @@ from daemon.queue.records import journal, to_json
 
 _FINAL: Final = (PunchState.DELIVERED, PunchState.DISCARDED)
 
+#: Planning looks at so many punches of one person at a time; what lies behind them has its turn when they moved.
+HEAD_MAX: Final = 24
+
 _UNFINISHED = "state NOT IN ('delivered', 'discarded')"
 _ATTEMPT_COLUMNS = "id, kind, step, sent_at, ended_at, outcome, status, request_id, detail"
 _LANES = f"""
     SELECT DISTINCT user_id FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED} ORDER BY user_id"""
 _LANE_UNFINISHED = f"""
-    SELECT p.order_at, p.seq FROM deliveries d INDEXED BY deliveries_unfinished
-    CROSS JOIN punches p ON p.seq = d.punch_seq
-    WHERE d.user_id = ? AND d.{_UNFINISHED}"""
+    SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
+    WHERE user_id = ? AND {_UNFINISHED} ORDER BY order_at, punch_seq"""
+#: The head of a lane: the oldest that may move, whatever is out, and the newest that need a person. Punches held
+#: for their time or direction move by the intake alone; they come in as neighbours.
+_HEAD = (
+    f"""
+    SELECT d.order_at, d.punch_seq FROM deliveries d INDEXED BY deliveries_unfinished
+    JOIN punches p ON p.seq = d.punch_seq
+    WHERE d.user_id = ? AND d.{_UNFINISHED} AND d.state IN ('pending', 'held')
+      AND (d.state = 'pending' OR (p.time_known AND p.direction IS NOT NULL))
+    ORDER BY d.order_at, d.punch_seq LIMIT {HEAD_MAX}""",
+    f"""
+    SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
+    WHERE user_id = ? AND {_UNFINISHED} AND state = 'in_flight' ORDER BY order_at, punch_seq LIMIT {HEAD_MAX}""",
+    f"""
+    SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
+    WHERE user_id = ? AND {_UNFINISHED} AND state = 'review' ORDER BY order_at DESC, punch_seq DESC LIMIT {HEAD_MAX}""",
+)
 _NEIGHBOUR = """
     SELECT p.order_at, p.seq FROM punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
     WHERE p.user_id = ? AND (p.order_at, p.seq) {side} (?, ?) AND d.state <> 'discarded'
@@ -32,6 +50,7 @@ _NEIGHBOUR = """
 _BEFORE = _NEIGHBOUR.format(side="<", way="DESC")
 _AFTER = _NEIGHBOUR.format(side=">", way="ASC")
 _LANE_PUNCH = f"{SELECT_PUNCH} WHERE p.seq = ?"
+_SINCE = "SELECT changed_at FROM deliveries WHERE punch_seq = ?"
 _LAST_ATTEMPT = f"""
     SELECT {_ATTEMPT_COLUMNS} FROM attempts WHERE id = (SELECT attempt_id FROM deliveries WHERE punch_seq = ?)"""
 _SET_STATE = """
@@ -71,10 +90,15 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class LanePunch:
-    """A punch in its lane, with its last attempt."""
+    """A punch in its lane, with its last attempt and since when it stands where it stands (Unix seconds).
+
+    `context`: here only because a neighbour is planned; its own neighbours may be missing.
+    """
 
     punch: Punch
     attempt: Attempt | None
+    since: float = 0.0
+    context: bool = False
 
 
 def unfinished_lanes(conn: sqlite3.Connection) -> list[str]:
@@ -87,18 +111,29 @@ def load_lane(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
 
     Discarded punches are left out, as if they were not there.
     """
-    unfinished = conn.execute(_LANE_UNFINISHED, (user_id,)).fetchall()
-    places = set(unfinished)
-    for order_at, seq in unfinished:
+    return _with_neighbours(conn, user_id, conn.execute(_LANE_UNFINISHED, (user_id,)).fetchall())
+
+
+def load_head(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
+    """As `load_lane`, but at most HEAD_MAX of each kind: costs the same however long the lane is."""
+    chosen = {place for statement in _HEAD for place in conn.execute(statement, (user_id,))}
+    return _with_neighbours(conn, user_id, sorted(chosen))
+
+
+def _with_neighbours(conn: sqlite3.Connection, user_id: str, chosen: list[tuple[float, int]]) -> list[LanePunch]:
+    places = set(chosen)
+    for order_at, seq in chosen:
         for neighbour in (_BEFORE, _AFTER):
             places.update(conn.execute(neighbour, (user_id, order_at, seq)))
-    return [_lane_punch(conn, seq) for _, seq in sorted(places)]
+    wanted = {seq for _, seq in chosen}
+    return [_lane_punch(conn, seq, context=seq not in wanted) for _, seq in sorted(places)]
 
 
-def _lane_punch(conn: sqlite3.Connection, seq: int) -> LanePunch:
+def _lane_punch(conn: sqlite3.Connection, seq: int, *, context: bool) -> LanePunch:
     attempt = conn.execute(_LAST_ATTEMPT, (seq,)).fetchone()
     punch = read_punch(conn.execute(_LANE_PUNCH, (seq,)).fetchone())
-    return LanePunch(punch, None if attempt is None else _attempt(attempt))
+    (since,) = conn.execute(_SINCE, (seq,)).fetchone()
+    return LanePunch(punch, None if attempt is None else _attempt(attempt), since, context)
 
 
 def set_state(

@@ -34,7 +34,8 @@ _INSERT_PUNCH = """
         boot_id, boottime_s, synchronised, reader, badge, source, job_id)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_DELIVERY = """
-    INSERT INTO deliveries (punch_seq, user_id, state, reason, detail, changed_at) VALUES (?, ?, ?, ?, ?, ?)"""
+    INSERT INTO deliveries (punch_seq, user_id, order_at, state, reason, detail, changed_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _FIND_PUNCH = f"{SELECT_PUNCH} WHERE p.id = ?"
 _LAST_PUNCH = f"""
     {SELECT_PUNCH} WHERE p.user_id = ? AND d.state <> 'discarded' ORDER BY p.order_at DESC, p.seq DESC LIMIT 1"""
@@ -125,7 +126,9 @@ def insert_punch(conn: sqlite3.Connection, new: NewPunch, at: float) -> Punch:
     clocks = (new.evidence.boot_id, new.evidence.boottime_s, new.evidence.synchronised)
     origin = (new.reader, new.badge, new.source.value, new.job_id)
     cursor = conn.execute(_INSERT_PUNCH, (new.id, new.tap_id, new.user_id, direction, *times, *clocks, *origin))
-    conn.execute(_INSERT_DELIVERY, (_row_id(cursor), new.user_id, new.state.value, new.reason, new.detail, at))
+    conn.execute(
+        _INSERT_DELIVERY, (_row_id(cursor), new.user_id, order_at, new.state.value, new.reason, new.detail, at)
+    )
     punch = find_punch(conn, new.id)
     assert punch is not None
     return punch

@@ -101,10 +101,12 @@ BEGIN
     SELECT RAISE(ABORT, 'a punch is a fact and cannot be changed');
 END;
 
--- user_id repeats the punch's, so that the index of what is unfinished finds a lane without reading a punch.
+-- user_id and order_at repeat the punch's, so that the index of what is unfinished finds the head of a lane without
+-- reading what lies behind it.
 CREATE TABLE deliveries (
     punch_seq   INTEGER PRIMARY KEY REFERENCES punches (seq),
     user_id     TEXT NOT NULL,
+    order_at    REAL NOT NULL,
     state       TEXT NOT NULL CHECK (state IN ('pending', 'held', 'in_flight', 'delivered', 'review', 'discarded')),
     reason      TEXT,
     detail      TEXT,
@@ -115,7 +117,13 @@ CREATE TABLE deliveries (
     changed_at  REAL NOT NULL,
     CHECK (state <> 'delivered' OR recorded_as IS NOT NULL)
 ) STRICT;
-CREATE INDEX deliveries_unfinished ON deliveries (user_id, state) WHERE state NOT IN ('delivered', 'discarded');
+CREATE INDEX deliveries_unfinished ON deliveries (user_id, order_at, punch_seq, state)
+WHERE state NOT IN ('delivered', 'discarded');
+
+CREATE TRIGGER deliveries_follow_their_punch AFTER UPDATE OF order_at ON punches
+BEGIN
+    UPDATE deliveries SET order_at = new.order_at WHERE punch_seq = new.seq;
+END;
 
 CREATE TRIGGER deliveries_stay_delivered BEFORE UPDATE ON deliveries
 WHEN new.punch_seq IS NOT old.punch_seq OR new.user_id IS NOT old.user_id
