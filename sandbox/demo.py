@@ -126,6 +126,8 @@ class Story:
         for person in (4, 1, 0):
             await self._tap(person, Meaning.LEAVES)
         await self._all_sent()
+        for punch in await self._stage.kiosk.reviews():
+            self._screen.say(f"For {punch['name']} a person must decide ({punch['reason']}): {punch['text']}", "bad")
 
     def compare(self) -> bool:
         """Show what was tapped beside the timesheet; whether they agree."""
@@ -206,7 +208,7 @@ class Story:
             if waiting != before:
                 before = waiting
                 self._screen.waiting(waiting)
-            return not waiting
+            return not waiting or _stuck(status)
 
         await self._stage.kiosk.until(drained, "The queue did not drain")
 
@@ -221,6 +223,15 @@ def _waiting(status: dict[str, object]) -> int:
             return pending + held + in_flight
         case _:
             raise DemoError("punchd's status does not say what is in its queue")
+
+
+def _stuck(status: dict[str, object]) -> bool:
+    """Whether only a person can bring the queue on: what is left is held behind a punch in review."""
+    match status:
+        case {"queue": {"pending": 0, "in_flight": 0, "review": int(review)}}:
+            return review > 0
+        case _:
+            return False
 
 
 async def _until_signalled(screen: Screen) -> int:

@@ -91,6 +91,11 @@ class Kiosk:
         answer: dict[str, Any] = await self._ask("GET", "/v1/status")
         return answer
 
+    async def reviews(self) -> list[dict[str, Any]]:
+        """The punches that a person must decide."""
+        answer: list[dict[str, Any]] = await self._ask("GET", "/v1/review")
+        return answer
+
     async def meet(self, csv_text: str) -> None:
         """Import employees."""
         headers = {"content-type": "text/csv; charset=utf-8"}

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sandbox import demo
+from sandbox import demo, sample, stage
 from sandbox.handle import Sandbox
 from sandbox.screen import WIDTH, Screen
 
@@ -82,19 +82,25 @@ def test_the_demo_agrees_and_cleans_up(folder):
     assert nothing_left(folder)
 
 
-async def test_the_demo_sees_what_a_manager_changed(folder, monkeypatch):
-    """A time moved by one second, a shift removed, one added: exit 1, and each is named."""
+async def test_the_demo_sees_what_differs(folder, monkeypatch):
+    """A time moved by one second, a shift added, a person whom the service refuses: exit 1, and each is named."""
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     out = io.StringIO()
+
+    def populate(sandbox: Sandbox) -> None:
+        sample.populate(sandbox)
+        sandbox.manager.unassign(9170360)
+
+    monkeypatch.setattr(stage, "populate", populate)
 
     def meddle(sandbox: Sandbox) -> None:
         rows = {row.user_id: row for row in sandbox.timesheet()}
         sandbox.manager.edit_shift(rows["9170359"].id, start=rows["9170359"].start - 1)
-        sandbox.manager.delete_shift(rows["9170360"].id)
         sandbox.manager.add_shift(9170361, rows["9170361"].start - 7200, rows["9170361"].start - 3600)
 
     screen = Screen(out, {}, ZoneInfo("Europe/Amsterdam"))
     code = await demo.play(screen, meddle=meddle, beat_s=0)
+    assert "For Dewi Lestari a person must decide (not_assigned)" in out.getvalue()
     told = " ".join(out.getvalue().split("They differ:")[1].split())
     assert code == 1
     assert "Chidi Okafor: came at " in told
