@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -14,7 +15,7 @@ from daemon.events import Events
 from daemon.notify import Notifier
 from daemon.queue.database import Database
 from daemon.queue.deliveries import Counts, counts
-from daemon.queue.records import note_boot, put_trust
+from daemon.queue.records import note_boot, put_trust, touch
 
 _log = structlog.get_logger()
 
@@ -175,11 +176,42 @@ def line(state: str, counted: Counts) -> str:
     return ", ".join(parts)
 
 
-async def watchdog(notifier: Notifier) -> None:
-    """Tell systemd that the event loop runs, twice as often as it wants to hear it; returns where it does not."""
-    while notifier.watchdog_s is not None:
-        notifier.watchdog()
-        await asyncio.sleep(notifier.watchdog_s / 2)
+class Watchdog:
+    """Tells systemd that the service lives, and keeps silent while a part hangs: then systemd starts it afresh.
+
+    A sign of life needs the event loop, a small read that came back from the database, and every reader's tasks;
+    `stuck` names those readers that give none.
+    """
+
+    def __init__(self, *, notifier: Notifier, database: Database, stuck: Callable[[], list[str]]) -> None:
+        self._notifier, self._database, self._stuck = notifier, database, stuck
+
+    async def run(self) -> None:
+        """Look four times as often as systemd wants to hear; returns where it does not want to.
+
+        One silence is not the end yet: what only took long speaks up at the next look.
+        """
+        while (watchdog_s := self._notifier.watchdog_s) is not None:
+            stuck = await self.stuck_parts(watchdog_s / 4)
+            if stuck:
+                _log.error("watchdog.withheld", stuck=" ".join(stuck))
+            else:
+                self._notifier.watchdog()
+            await asyncio.sleep(watchdog_s / 4)
+
+    async def stuck_parts(self, patience_s: float) -> list[str]:
+        """What gives no sign of life within `patience_s`: "database", "reader:NAME"; none when all is well."""
+        parts = [f"reader:{name}" for name in self._stuck()]
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._database.read(touch)
+        except TimeoutError:
+            parts.append("database")
+        except sqlite3.Error as error:
+            # Not even what stands there can be read: opening it anew may help, going on does not.
+            _log.error("database.unreadable", error=str(error))
+            parts.append("database")
+        return parts
 
 
 #: rtnetlink's groups (linux/rtnetlink.h): a link came or went, an IPv4 or IPv6 route changed.

@@ -13,6 +13,7 @@ import structlog
 from daemon.alarms import Alarms
 from daemon.config import ReaderConfig
 from daemon.events import Events
+from daemon.intake.pulse import Pulse
 from daemon.intake.showing import FEEDBACK_TIMEOUT_S, Showing
 from daemon.model import Direction, ReaderDirection, TapAnswer, TapResult
 from daemon.supervisor import Backoff, FatalError, Sleep, Uniform
@@ -62,6 +63,8 @@ class Limits:
     #: Opening or letting go of a device takes milliseconds; a hung one must not hold the post for ever.
     open_timeout_s: float = 30.0
     close_timeout_s: float = 5.0
+    #: A commit that a slow card drags out takes seconds; an answer that takes longer than this will not come.
+    answer_max_s: float = 60.0
     backoff: Backoff = field(default_factory=lambda: Backoff(first_s=1.0, max_s=30.0, stable_s=60.0))
 
 
@@ -94,6 +97,8 @@ class Post:
         self._detail: str | None = None
         self._seen = 0
         self._grace: asyncio.TimerHandle | None = None
+        #: The signs of life of the task that runs `watch`, over and over, and of the one that runs `serve`.
+        self.watching, self.serving = Pulse(), Pulse()
 
     @property
     def state(self) -> ReaderState:
@@ -125,8 +130,9 @@ class Post:
             opened_at = None
             why = "its driver failed; see the journal"
             try:
-                async with asyncio.timeout(limits.open_timeout_s):
-                    await self.reader.open()
+                with self.watching.within(limits.open_timeout_s):
+                    async with asyncio.timeout(limits.open_timeout_s):
+                        await self.reader.open()
                 opened_at = loop.time()
                 self._opened()
                 await self._read(self.reader.taps())
@@ -145,7 +151,9 @@ class Post:
             if opened_at is not None and loop.time() - opened_at >= limits.backoff.stable_s:
                 failures = 0
             failures += 1
-            await self._around.sleep(limits.backoff.delay_s(failures, self._around.rng))
+            delay_s = limits.backoff.delay_s(failures, self._around.rng)
+            with self.watching.within(delay_s):
+                await self._around.sleep(delay_s)
 
     async def _read(self, taps: AsyncIterator[Tap]) -> None:
         try:
@@ -159,9 +167,11 @@ class Post:
                 await aclose()
 
     async def _let_go(self) -> None:
+        limit_s = self._around.limits.close_timeout_s
         try:
-            async with asyncio.timeout(self._around.limits.close_timeout_s):
-                await self.reader.close()
+            with self.watching.within(limit_s):
+                async with asyncio.timeout(limit_s):
+                    await self.reader.close()
         except (ReaderError, TimeoutError) as error:
             self._log.warning("reader.close_failed", error=str(error) or type(error).__name__)
 
@@ -212,7 +222,9 @@ class Post:
         """
         try:
             while True:
-                await self._take(await self._taps.get())
+                tap = await self._taps.get()
+                with self.serving.within(self._around.limits.answer_max_s):
+                    await self._take(tap)
         except asyncio.CancelledError:
             while not self._taps.empty():
                 await self._take(self._taps.get_nowait())

@@ -55,7 +55,7 @@ class Readers:
             async with asyncio.TaskGroup() as group:
                 for name, post in self._posts.items():
                     group.create_task(self._watch(f"reader_{name}", post))
-                    group.create_task(post.serve())
+                    group.create_task(self._serve(post))
                 # Without any reader there is still somebody to run: the sockets may be all that is wanted.
                 await asyncio.get_running_loop().create_future()
         except* FatalError as failed:
@@ -102,17 +102,30 @@ class Readers:
         """All readers, in the order of the configuration."""
         return [post.status() for post in self._posts.values()]
 
+    def stuck(self) -> list[str]:
+        """The readers whose own tasks give no sign of life, by name; none when all is well.
+
+        A reader that is lost, or silent because nobody taps, is not stuck: starting punchd again would mend neither.
+        """
+        return [name for name, post in self._posts.items() if not (post.watching.alive and post.serving.alive)]
+
     async def _watch(self, name: str, post: Post) -> None:
         around = self._around
-        await supervise(
-            name,
-            post.watch,
-            alarms=around.alarms,
-            events=around.events,
-            backoff=around.limits.backoff,
-            rng=around.rng,
-            sleep=around.sleep,
-        )
+        # A driver that fails is started again after a pause: that is life too.
+        with post.watching.running():
+            await supervise(
+                name,
+                post.watch,
+                alarms=around.alarms,
+                events=around.events,
+                backoff=around.limits.backoff,
+                rng=around.rng,
+                sleep=around.sleep,
+            )
+
+    async def _serve(self, post: Post) -> None:
+        with post.serving.running():
+            await post.serve()
 
     def _answered(self, tap: Tap, answer: TapAnswer) -> None:
         future = self._awaited.get(tap)
