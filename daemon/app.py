@@ -34,7 +34,9 @@ from daemon.queue.database import Database
 from daemon.queue.records import list_trusts
 from daemon.reload import Reload
 from daemon.service import Orders, Parts, Service
+from daemon.tallies import Tallies
 from daemon.timesheets.connecteam.timesheet import ConnecteamTimesheet
+from daemon.timesheets.counted import Counted
 from daemon.watches import ClockWatch, DatabaseWatch, StatusLine, Watchdog, watch_links
 from drivers.pcsc import PcscReader
 from drivers.reader import EvidenceSource, Reader
@@ -125,14 +127,15 @@ def _assemble(
 ) -> Built:
     """Every part, each from those before it."""
     started = around.clock.now()
-    alarms, events = Alarms(timekeeper.now), Events(timekeeper.now)
+    alarms, events, tallies = Alarms(timekeeper.now), Events(timekeeper.now), Tallies()
+    events.on_event = tallies.hear
     alarms.on_change = _told(events)
     timesheet = ConnecteamTimesheet(
         config.connecteam, kiosk=config.kiosk.name, zone=config.kiosk.timezone, transport=around.transport
     )
     delivery = Delivery(
         db=database,
-        timesheet=timesheet,
+        timesheet=Counted(timesheet, tallies.note_request),
         timekeeper=timekeeper,
         policy=policy_of(config),
         alarms=alarms,
@@ -172,6 +175,7 @@ def _assemble(
         alarms=alarms,
         events=events,
         timekeeper=timekeeper,
+        tallies=tallies,
     )
     reload = Reload(
         config,
@@ -185,7 +189,7 @@ def _assemble(
         database=database,
         timesheet=timesheet,
         delivery=delivery,
-        sockets=Sockets(kiosk) if around.outside else None,
+        sockets=Sockets(kiosk, admin_group=config.kiosk.admin_group) if around.outside else None,
         readers=readers,
         close_intake=intake.close,
         watches=_watches(kiosk, intake, delivery, around, readers.stuck, lambda: reload.run(orders.reload)),
@@ -258,6 +262,7 @@ def _watches(
     return (
         *always,
         ("status_line", status.run),
+        ("event_loop", kiosk.tallies.watch_lag),
         ("watchdog", watchdog.run),
         ("links", lambda: watch_links(delivery.network_changed)),
     )

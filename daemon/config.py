@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ class KioskConfig:
     timezone: ZoneInfo
     state_dir: Path
     runtime_dir: Path
+    admin_group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ def _config(raw: Raw, credentials: Credentials, environment: Mapping[str, str]) 
             timezone=raw.section("kiosk")["timezone"],
             state_dir=_directory(raw, "state_dir", environment),
             runtime_dir=_directory(raw, "runtime_dir", environment),
+            admin_group=raw.section("kiosk")["admin_group"] or None,
         ),
         connecteam=ConnecteamConfig(
             time_clock_id=connecteam["time_clock_id"],
@@ -215,7 +218,18 @@ def _cross_problems(raw: Raw) -> list[Problem]:
     if lookback is not None and margin is not None and margin * 60 >= lookback * 3600:
         text = f"{margin:g} minutes are not less than lookback_hours ({lookback:g} h): nothing could be sent live"
         problems.append(raw.problem("connecteam.lookback_margin_minutes", text, "make it shorter, such as 10"))
-    return problems + _reader_problems(raw)
+    return problems + _group_problems(raw) + _reader_problems(raw)
+
+
+def _group_problems(raw: Raw) -> list[Problem]:
+    group = raw.section("kiosk").get("admin_group")
+    if not group:
+        return []
+    try:
+        grp.getgrnam(group)
+    except KeyError:
+        return [raw.problem("kiosk.admin_group", f'there is no group "{group}"', f"groupadd --system {group}")]
+    return []
 
 
 def _reader_problems(raw: Raw) -> list[Problem]:

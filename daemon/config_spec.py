@@ -99,6 +99,9 @@ KEYS: Final = (
     Key("kiosk", "runtime_dir", Kind.PATH, "The directory of the sockets. $RUNTIME_DIRECTORY (systemd gives it)"
         " where not set,"
         " /run/punchd where that is not set either.", None, example="/run/punchd", commented=True),
+    Key("kiosk", "admin_group", Kind.TEXT, "The group whose members may act through control.sock as root may; empty for"
+        " none.", "",
+        "characters", 0, 32),
 
     Key("attendance", "repeat_tap_seconds", Kind.NUMBER, "A second tap of one person inside this is the same tap.",
         60, "seconds", 0, 3600),

@@ -121,10 +121,16 @@ def _listen(key: Key, value: object) -> str | Wrong:
     host, _, port = value.rpartition(":")
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         return Wrong(f'"{value}" has no port', remedy)
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
-        ipaddress.ip_address(host.strip("[]") if host.startswith("[") else host if host != "localhost" else "127.0.0.1")
+        address = ipaddress.ip_address("127.0.0.1" if bare == "localhost" else bare)
     except ValueError:
         return Wrong(f'"{value}" does not begin with an address of this box', remedy)
+    if not address.is_loopback:
+        # Anybody on the network could read how many people come and go, and when.
+        return Wrong(
+            f'"{value}" can be reached from outside', 'listen on "127.0.0.1:9464", and let a proxy serve others'
+        )
     return value
 
 

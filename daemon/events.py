@@ -27,10 +27,13 @@ class Events:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._watchers: set[asyncio.Queue[Event]] = set()
+        #: Called with each event at once; must be quick and never fail.
+        self.on_event: Callable[[Event], None] = lambda event: None
 
     def publish(self, name: str, /, **data: Any) -> None:
         """Tell all watchers."""
         event = Event(name, self._now(), data)
+        self.on_event(event)
         for queue in self._watchers:
             if queue.full():
                 queue.get_nowait()

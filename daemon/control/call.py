@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from daemon.control.inputs import Fields, clean, parse_json
@@ -60,4 +60,13 @@ class Watch:
     """Everything that happens from now on, as server-sent events."""
 
 
-Answer = Document | Rows | Watch
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text of another kind than JSON, in UTF-8, sent piece by piece. It must hold no badge: it goes out unmasked."""
+
+    pieces: AsyncIterator[bytes]
+    content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Answer = Document | Rows | Watch | Text

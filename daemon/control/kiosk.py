@@ -7,7 +7,7 @@ The Protocols are the seam that control owns; the intake's Directory and Readers
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from daemon.alarms import Alarms
@@ -16,6 +16,7 @@ from daemon.config import Config
 from daemon.events import Events
 from daemon.model import Badge, Employee, Punch, TapAnswer, UnknownBadge
 from daemon.queue.database import Database
+from daemon.tallies import Tallies
 from drivers.reader import Evidence
 
 
@@ -34,6 +35,7 @@ class Kiosk:
     alarms: Alarms
     events: Events
     timekeeper: Timekeeper
+    tallies: Tallies = field(default_factory=Tallies)
 
 
 class ImportReport(Protocol):

@@ -14,6 +14,7 @@ from daemon.control import api_acting as acting
 from daemon.control import api_people as people
 from daemon.control import api_reading as reading
 from daemon.control.call import Answer, Call
+from daemon.control.metrics import api_metrics
 
 #: A JSON body of any route but the import is far below this.
 BODY_MAX = 64 * 1024
@@ -59,6 +60,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/review", reading.api_review),
     Route("GET", "/v1/review/{id}", reading.api_review_one),
     Route("GET", "/v1/events", reading.api_events),
+    Route("GET", "/metrics", api_metrics),
     _act("POST", "/v1/taps", acting.api_tap),
     _act("POST", "/v1/employees", people.api_employees_add),
     _act("POST", "/v1/employees/import", people.api_employees_import, IMPORT_MAX),

@@ -18,8 +18,9 @@ import structlog
 from aiohttp import web
 
 from daemon.control import views
-from daemon.control.call import Answer, Call, Document, Rows
+from daemon.control.call import Answer, Call, Document, Rows, Text
 from daemon.control.kiosk import Kiosk
+from daemon.control.listener import MetricsListener
 from daemon.control.problems import MEDIA_TYPE, Problem, ProblemError, malformed, problem_of
 from daemon.control.routes import ROUTES, Access, Route, find
 from daemon.control.sockets import BoundSocket, bind, peer_uid
@@ -53,6 +54,7 @@ class Sockets:
         self._bound: list[BoundSocket] = []
         self._runners: list[web.ServerRunner] = []
         self._watchers = 0
+        self.metrics = MetricsListener(kiosk, grace_s=GRACE_S)
 
     @property
     def status_path(self) -> Path:
@@ -69,6 +71,7 @@ class Sockets:
         try:
             await self._serve(self.control_path, 0o660 if self._admin_group else 0o600, Access.ACT, self._admin_group)
             await self._serve(self.status_path, 0o660, Access.READ, None)
+            await self.metrics.start()
         except PunchdError:
             await self.stop()
             raise
@@ -76,7 +79,7 @@ class Sockets:
     async def stop(self) -> None:
         """Take no more requests, end all streams, let what acts come to its end, remove both files."""
         self._stopping.set()
-        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+        await asyncio.gather(self.metrics.stop(), *(runner.cleanup() for runner in self._runners))
         if self._acting:
             await asyncio.wait(self._acting, timeout=GRACE_S)
         for bound in self._bound:
@@ -157,6 +160,8 @@ class Sockets:
             )
         if isinstance(answer, Rows):
             return await self._send_rows(request, answer, masks=masks)
+        if isinstance(answer, Text):
+            return await self._send_text(request, answer)
         if self._watchers >= WATCHERS_MAX:
             raise ProblemError(
                 Problem(503, "too_many_watchers", f"Cannot follow: {WATCHERS_MAX} others do.", "End one of them.")
@@ -188,6 +193,19 @@ class Sockets:
         if not opened:
             await response.prepare(request)
         await response.write(b"\n]\n" if opened else b"[]\n")
+        await response.write_eof()
+        return response
+
+    async def _send_text(self, request: web.BaseRequest, text: Text) -> web.StreamResponse:
+        """Text as it is made; what fails before its first piece is still answered by a problem document."""
+        headers = {"Content-Type": text.content_type, **self._headers(), **text.headers}
+        response = web.StreamResponse(headers=headers)
+        async for piece in text.pieces:
+            if not response.prepared:
+                await response.prepare(request)
+            await response.write(piece)
+        if not response.prepared:
+            await response.prepare(request)
         await response.write_eof()
         return response
 

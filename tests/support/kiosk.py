@@ -26,6 +26,7 @@ from daemon.intake.readers import Readers
 from daemon.model import PunchState
 from daemon.queue import deliveries, queue
 from daemon.queue.database import Database
+from daemon.tallies import Tallies
 from drivers.reader import Feedback, Reader, ReaderLost, ReaderUnavailable, Tap
 from drivers.simulated import SimulatedReader
 from tests.support.fake_clock import FakeClock
@@ -155,13 +156,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_kiosk(**sockets: Any) -> AsyncIterator[Stage]:
+async def open_kiosk(*, metrics_listen: str = "", **sockets: Any) -> AsyncIterator[Stage]:
     """A kiosk in Amsterdam on a trusted clock, with a simulated reader `front` and a real one `door`."""
     # Not pytest's own directory: its paths are too long for a socket.
     with tempfile.TemporaryDirectory(prefix="punchd") as name:
         directory = Path(name)
         database = await Database.open(directory / "punchd.sqlite")
-        stage = _stage(directory, database, sockets)
+        stage = _stage(directory, database, sockets, metrics_listen)
         reading = asyncio.create_task(stage.readers.run())
         try:
             await stage.sockets.start()
@@ -180,15 +181,17 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
-def _stage(directory: Path, database: Database, sockets: dict[str, Any]) -> Stage:
+def _stage(directory: Path, database: Database, sockets: dict[str, Any], metrics_listen: str) -> Stage:
     clock = FakeClock()
     timekeeper = Timekeeper(clock)
-    alarms, events = Alarms(timekeeper.now), Events(timekeeper.now)
+    alarms, events, tallies = Alarms(timekeeper.now), Events(timekeeper.now), Tallies()
+    events.on_event = tallies.hear
     configs = (ReaderConfig("front", "simulated"), ReaderConfig("door", "pcsc"))
     config = Config(
         kiosk=KioskConfig("front-door", ZoneInfo("Europe/Amsterdam"), directory, directory / "run"),
         connecteam=ConnecteamConfig(time_clock_id=1),
         readers=configs,
+        metrics_listen=metrics_listen,
     )
     intake = Intake(
         database,
@@ -226,5 +229,6 @@ def _stage(directory: Path, database: Database, sockets: dict[str, Any]) -> Stag
         alarms=alarms,
         events=events,
         timekeeper=timekeeper,
+        tallies=tallies,
     )
     return Stage(kiosk, Sockets(kiosk, **sockets), clock, delivery, readers, door)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import grp
+import os
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -206,6 +208,9 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(write, name):
         ('[metrics]\nlisten = "9464"', "metrics.listen", "address"),
         ('[metrics]\nlisten = "127.0.0.1:99999"', "metrics.listen", "no port"),
         ('[metrics]\nlisten = "example.org:80"', "metrics.listen", "address"),
+        ('[metrics]\nlisten = "0.0.0.0:9464"', "metrics.listen", "from outside"),
+        ('[metrics]\nlisten = "[::]:9464"', "metrics.listen", "from outside"),
+        ('[metrics]\nlisten = "192.168.1.7:9464"', "metrics.listen", "from outside"),
         ('[[readers]]\nname = ""\ndriver = "simulated"', "readers[1].name", "is empty"),
         ('[[readers]]\nname = "a\\u0007"\ndriver = "simulated"', "readers[1].name", "printed"),
         ('[[readers]]\nname = "a"\ndriver = "simulated"\nmatch = []', "readers[1].match", "a list"),
@@ -308,3 +313,12 @@ def test_a_config_is_whole_or_not_there(write):
     """There is a Config exactly when there are no problems."""
     assert isinstance(examine(write(MINIMAL), {}).config, Config)
     assert examine(write("[kiosk]"), {}).config is None
+
+
+def test_an_admin_group_must_exist(write):
+    """A group that is there is taken; one that is not is told before the service starts, with how to make it."""
+    own = grp.getgrgid(os.getgid()).gr_name
+    assert load(write(MINIMAL.replace("[kiosk]", f'[kiosk]\nadmin_group = "{own}"')), {}).kiosk.admin_group == own
+    assert load(write(MINIMAL), {}).kiosk.admin_group is None
+    problem = only(write(MINIMAL.replace("[kiosk]", '[kiosk]\nadmin_group = "nobody-has-this"')))
+    assert (problem.key, problem.remedy) == ("kiosk.admin_group", "groupadd --system nobody-has-this")
