@@ -181,6 +181,7 @@ async def test_a_reader_that_names_the_length_is_asked_again(rig: PcscRig) -> No
 async def test_a_card_that_lies_there_at_the_opening_is_no_tap(rig: PcscRig) -> None:
     """Nobody knows when it was presented (it may have lain there all night): only its next presentation counts."""
     await rig.present(FIRST_BADGE)
+    await asyncio.to_thread(rig.wait_for, lambda states: states[0])
     await rig.reader.open()
     async with aclosing(rig.reader.taps()) as taps:
         await rig.take_away()
