@@ -202,7 +202,7 @@ async def test_absent_at_the_opening_then_killed_and_started_again(rig: PcscRig)
             await rig.present(badge)
             assert (await next_tap(taps)).badge == badge
             await rig.unplug()
-            with pytest.raises(ReaderLost, match="pcscd (ended|is not running)"):
+            with pytest.raises(ReaderLost, match=r"pcscd (ended|is not running)"):
                 await next_tap(taps)
         await rig.reader.close()
 
