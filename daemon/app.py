@@ -19,9 +19,11 @@ from daemon.clock import Clock, SystemClock, Timekeeper
 from daemon.config import Config, ReaderConfig
 from daemon.control.kiosk import Kiosk
 from daemon.control.server import Sockets
+from daemon.delivery.knowledge import View
 from daemon.delivery.loop import Delivery
 from daemon.delivery.policy import Policy
 from daemon.events import Events
+from daemon.intake.attendance import ServerView
 from daemon.intake.decisions import Decisions
 from daemon.intake.directory import Directory
 from daemon.intake.intake import Intake
@@ -131,7 +133,11 @@ def _assemble(
     events.on_event = tallies.hear
     alarms.on_change = _told(events)
     timesheet = ConnecteamTimesheet(
-        config.connecteam, kiosk=config.kiosk.name, zone=config.kiosk.timezone, transport=around.transport
+        config.connecteam,
+        kiosk=config.kiosk.name,
+        zone=config.kiosk.timezone,
+        transport=around.transport,
+        on_secret=around.secrets.add,
     )
     delivery = Delivery(
         db=database,
@@ -152,6 +158,7 @@ def _assemble(
         events=events,
         chance=around.rng,
         on_punch=lambda punch: delivery.wake(punch.user_id),
+        server_view=lambda user_id: server_view(delivery.seen(user_id)),
     )
     readers = Readers(
         config.readers,
@@ -214,6 +221,19 @@ def hide_secrets(config: Config, secrets: Secrets) -> None:
                 secrets.add(path.read_text().strip())
 
 
+def server_view(seen: tuple[View, float | None] | None) -> ServerView | None:
+    """What the service last said of a person, as the intake asks for it."""
+    if seen is None:
+        return None
+    view, settled_at = seen
+    return ServerView(
+        requested_at=view.requested_at,
+        settled_at=settled_at,
+        open_since=max((r.start for r in view.records if r.end is None), default=None),
+        auto_ended_start=max((r.start for r in view.records if r.auto_ended and r.started_by == "api"), default=None),
+    )
+
+
 def policy_of(config: Config) -> Policy:
     """The planner's rules, from the configuration."""
     return Policy(
@@ -224,6 +244,8 @@ def policy_of(config: Config) -> Policy:
         after_auto_clock_out=config.attendance.after_auto_clock_out,
         close_late_by_update=config.connecteam.close_late_by_update,
         backoff_max_s=config.connecteam.backoff_max_s,
+        batch_pairs=config.connecteam.batch_pairs,
+        snapshots=any(reader.direction.fixed is None for reader in config.readers),
     )
 
 

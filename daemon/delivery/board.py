@@ -11,6 +11,7 @@ import itertools
 from dataclasses import dataclass, field
 
 from daemon.delivery.plan import Plan, Read, Send
+from daemon.model import PunchState
 from daemon.queue.deliveries import LanePunch
 
 #: Of this many requests in a row at least one is for what has expired, when anything has.
@@ -35,6 +36,8 @@ class Board:
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
         self.dirty: dict[str, None] = {}
+        #: When each person's last punch was settled in this run.
+        self.settled_at: dict[str, float] = {}
         self._live: list[tuple[float, str, int]] = []
         self._expired: list[tuple[float, str, int]] = []
         self._wakes: list[tuple[float, str, int]] = []
@@ -99,6 +102,15 @@ class Board:
         ]
         ready.sort(key=lambda lane: (lane is not first, lane.plan.due, lane.user_id))
         return ready[:most]
+
+    def waiting(self) -> list[int]:
+        """The seconds of all punches that want to go live, oldest first; of a long lane its head."""
+        return sorted(
+            entry.punch.second
+            for lane in self.lanes.values()
+            for entry in lane.punches
+            if not entry.context and entry.punch.state is PunchState.PENDING
+        )
 
     def readers(self) -> list[Lane]:
         """All lanes that wait for a read now."""

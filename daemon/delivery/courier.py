@@ -31,6 +31,7 @@ from daemon.timesheets.timesheet import (
     Proven,
     RecordShift,
     RecordShifts,
+    Refused,
     Reply,
     ShiftRecord,
     Step,
@@ -106,8 +107,7 @@ class Courier:
 
         The people whose lanes must be planned again, and whether this key may read at all.
         """
-        since, until = wanted.since, wanted.until
-        people: list[str] = []
+        since, until, people = wanted.since, wanted.until, list[str]()
         for lane in waiting:
             request = lane.plan.request
             assert isinstance(request, Read)
@@ -115,13 +115,22 @@ class Courier:
             if high - low <= READ_RANGE_MAX_S and len(people) < READ_PEOPLE_MAX:
                 since, until = low, high
                 people.append(lane.user_id)
+        return set(people), await self.look(people, since, until)
+
+    async def look(self, people: Sequence[str], since: int, until: int) -> bool:
+        """Read these people's shifts and learn them; whether this key may read at all."""
         reply, requested_at = await self._request(LookUp(tuple(people), since, until))
-        if isinstance(reply.outcome, KeyRefused):
-            return set(people), await self._only_reads_refused(reply.outcome)
-        self._note(reach_of(reply.outcome), reply, None)
-        if isinstance(reply.outcome, Found):
-            self._knowledge.learn(people, requested_at, since, until, reply.outcome.records)
-        return set(people), True
+        match reply.outcome:
+            case Found(records):
+                self._note(Reach.ANSWERED, reply, None)
+                self._knowledge.learn(people, requested_at, since, until, records)
+            case KeyRefused(_, detail):
+                return await self._only_reads_refused(detail)
+            case Refused(_, detail):
+                return await self._only_reads_refused(detail)
+            case _:
+                self._note(reach_of(reply.outcome), reply, None)
+        return True
 
     async def probe(self) -> bool:
         """One cheap read that proves the key and brings the service's date; whether it was answered."""
@@ -189,12 +198,12 @@ class Courier:
         elif reach is not Reach.UNREACHED:
             self._alarms.clear("certificate_time")
 
-    async def _only_reads_refused(self, refused: KeyRefused) -> bool:
+    async def _only_reads_refused(self, detail: str) -> bool:
         """A read was refused. A key that proves itself otherwise may just not read; else everything is halted."""
         if not await self.probe():
             return True
-        remedy = "Give the key the scope time_clock.read, then: punchctl sync now"
-        self._alarms.set("look_up_refused", f"Cannot read the timesheet: {refused.detail}. {remedy}")
+        remedy = "Give the key the scope time_clock.read and check time_clock_id, then: punchctl sync now"
+        self._alarms.set("look_up_refused", f"Cannot read the timesheet: {detail}. {remedy}")
         return False
 
     async def _suspect(self, user_id: str, send: Send, settlement: Settlement) -> set[str]:

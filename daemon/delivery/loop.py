@@ -19,13 +19,14 @@ from daemon.alarms import Alarms
 from daemon.clock import Timekeeper
 from daemon.delivery import storage
 from daemon.delivery.board import Board, Lane
-from daemon.delivery.courier import Courier
+from daemon.delivery.courier import READ_BESIDE_S, Courier
 from daemon.delivery.gate import DeliveryState, Gate
-from daemon.delivery.knowledge import Knowledge
+from daemon.delivery.knowledge import Knowledge, View
+from daemon.delivery.outlook import Outlook
 from daemon.delivery.pacer import Pacer
 from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planner import plan_lane
-from daemon.delivery.policy import Moment, Policy
+from daemon.delivery.policy import READ_SPAN_MAX_S, Moment, Policy
 from daemon.delivery.teller import Teller
 from daemon.errors import RefusedError, StorageError
 from daemon.events import Events
@@ -44,6 +45,8 @@ KEY_LOOK_S = 15.0
 PROBE_FIRST_S, PROBE_MAX_S = 10.0, 900.0
 #: A key that may not read the timesheet is tried again this often.
 READS_AGAIN_S = 3600.0
+#: With so many requests left in the day nobody needs to count what waits.
+PLENTY = 2000
 #: Errors that are not one person's trouble: the disk's. They restart delivery.
 _EVERYBODYS = (sqlite3.Error, StorageError)
 
@@ -96,6 +99,7 @@ class Delivery:
             alarms=alarms,
             teller=self._teller,
         )
+        self._outlook = Outlook(rng, may_pair=policy.batch_pairs == "when_scarce")
         self._news = asyncio.Event()
         self._stopping = False
         self._all_dirty = True
@@ -108,6 +112,7 @@ class Delivery:
     async def run(self) -> None:
         """Deliver until `stop` or cancellation. Raises what only a fault of ours or of the disk can raise."""
         self._board, self._all_dirty = Board(), True
+        self._outlook.start(self._timekeeper.now())
         self.gate.paused = await self._db.read(storage.is_paused)
         await self._teller.count_reviews()
         while not self._stopping:
@@ -143,6 +148,7 @@ class Delivery:
         """Try at once whatever waits for time alone, and let every waiting lane read again."""
         for user_id in self._board.lanes:
             self._knowledge.forget(user_id)
+        self._outlook.hurry(self._timekeeper.now())
         self._allow_reads()
         self.network_changed()
         self.wake()
@@ -181,6 +187,17 @@ class Delivery:
         accepted = await self._db.write(lambda conn: storage.accept(conn, punch_id, record, now, by))
         return (await self._decided([accepted]))[0]
 
+    def seen(self, user_id: str) -> tuple[View, float | None] | None:
+        """What a read last showed of a person, and when their last punch here was settled (None: something is not).
+
+        A quick look into memory, safe from any thread. None while nothing was read.
+        """
+        view = self._knowledge.of(user_id)
+        if view is None:
+            return None
+        unsettled = user_id in self._board.lanes or user_id in self._board.dirty
+        return view, None if unsettled else self._board.settled_at.get(user_id, float("-inf"))
+
     def status(self) -> DeliveryStatus:
         """Where delivery stands."""
         now = self._timekeeper.now()
@@ -213,6 +230,7 @@ class Delivery:
     async def _turn(self) -> float | None:
         """Plan what changed, carry out at most one request. How long to rest: 0 not at all, None until news."""
         await self._plan_changed()
+        self._look_ahead()
         now = self._timekeeper.now()
         if self.gate.halt is not None and not self.gate.paused and await self._timesheet.reload_key():
             self._allow_reads()
@@ -230,6 +248,8 @@ class Delivery:
             return 0.0
         expired_at = self.pacer.ready_at(now, live=False)
         lane = self._board.best(expired_too=expired_at <= now)
+        if lane is None and expired_at <= now and await self._idle_read(now):
+            return 0.0
         if lane is None:
             return self._rest(expired_at if expired_at > now else float("inf"), now)
         await self._for_one(lane, self._serve(lane))
@@ -238,6 +258,8 @@ class Delivery:
     def _rest(self, at: float, now: float) -> float | None:
         """The rest until the earliest of: `at`, a plan's own time, a look at the key, a probe, reads allowed again."""
         times = [at, self._board.next_wake() or float("inf"), self._reads_again_at]
+        if self._wants_idle_reads() and self._outlook.read_at is not None:
+            times.append(max(self._outlook.read_at, self.gate.ready_at(now)))
         if self.gate.halt is not None and not self.gate.paused:
             times.append(now + KEY_LOOK_S)
         if not self.gate.paused and self._wants_trust():
@@ -261,13 +283,29 @@ class Delivery:
             self._board.note_request(lane)
             people, may_read = await self._courier.read(request, self._board.readers())
             if not may_read:
-                self._policy = replace(self._policy, can_look_up=False)
-                self._reads_again_at = self._timekeeper.now() + READS_AGAIN_S
-                self._all_dirty = True
+                self._forbid_reads()
         else:
             return
         for user_id in people:
             self._board.mark(user_id)
+
+    async def _idle_read(self, now: float) -> bool:
+        """A read that nothing waits for, when its time has come: it corrects the toggle and heals reviews."""
+        if not self._wants_idle_reads() or self._outlook.read_at is None or now < self._outlook.read_at:
+            return False
+        people, oldest = await self._db.read(partial(storage.people_to_read, now=now))
+        self._outlook.note_idle_read(now, self.pacer.budget)
+        if not people:
+            return False
+        since = int(max(now - READ_SPAN_MAX_S, min(oldest, now) - self._policy.max_shift_s - READ_BESIDE_S))
+        if not await self._courier.look(people, since, int(now) + READ_BESIDE_S):
+            self._forbid_reads()
+        self._all_dirty = True
+        return True
+
+    def _wants_idle_reads(self) -> bool:
+        wanted = self._policy.snapshots or self._teller.reviews > 0
+        return wanted and self._policy.can_look_up and self._timekeeper.trusted
 
     async def _probe(self) -> None:
         self._greeted = True
@@ -277,6 +315,11 @@ class Delivery:
 
     def _wants_trust(self) -> bool:
         return bool(self._board.lanes) and not self._timekeeper.trusted
+
+    def _forbid_reads(self) -> None:
+        self._policy = replace(self._policy, can_look_up=False)
+        self._reads_again_at = self._timekeeper.now() + READS_AGAIN_S
+        self._all_dirty = True
 
     def _allow_reads(self) -> None:
         if not self._policy.can_look_up:
@@ -299,6 +342,24 @@ class Delivery:
             lane = Lane(dirty, [], None, deferred_until=old.deferred_until if old else 0.0)
             await self._for_one(lane, self._load_and_plan(lane))
 
+    def _look_ahead(self) -> None:
+        """Whether the account's day carries what waits; else whole shifts go together, and a person is told."""
+        budget = self.pacer.budget
+        if budget is None or budget.day_remaining is None:
+            return
+        if budget.day_remaining >= PLENTY and not self._policy.pairs_together:
+            return
+        now = self._timekeeper.now()
+        words = self._outlook.judge(self._board.waiting(), self._policy.reach_s, budget, now)
+        if words is None:
+            self._alarms.clear("plan_too_small")
+        else:
+            remedy = "Whole shifts go together meanwhile. Take a larger plan, or fewer integrations on this account."
+            self._alarms.set("plan_too_small", f"The account's plan is too small: {words}. {remedy}")
+        if self._outlook.pairs_together != self._policy.pairs_together:
+            self._policy = replace(self._policy, pairs_together=self._outlook.pairs_together)
+            self._all_dirty = True
+
     async def _load_and_plan(self, lane: Lane) -> None:
         lane.punches, lane.max_shift_s = await self._db.read(partial(storage.load, user_id=lane.user_id))
         await self._plan(lane)
@@ -319,6 +380,8 @@ class Delivery:
         if plan.request is not None and lane.deferred_until > self._timekeeper.now():
             plan = replace(plan, request=None, wake_at=lane.deferred_until)
         self._board.put(lane, plan)
+        if not lane.punches:
+            self._board.settled_at[lane.user_id] = self._timekeeper.now()
 
     def _planned(self, lane: Lane) -> Plan:
         policy = self._policy if lane.max_shift_s is None else replace(self._policy, max_shift_s=lane.max_shift_s)

@@ -7,8 +7,10 @@ resets in headers are server time and are shifted by the caller's `server_ahead_
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from daemon.timesheets.timesheet import Budget
@@ -86,6 +88,24 @@ class Pacer:
 def reserve(limit: int | None) -> int:
     """How many requests of a window are kept for live punches (delivery.md, "The budget is scarce")."""
     return min(10, max(1, (limit or 0) // 5))
+
+
+def carries(budget: Budget | None, expiries: Sequence[float], now: float) -> bool:
+    """Whether the day's budget, and the next day's, carry one request for each of these before it expires.
+
+    `expiries` are sorted, by the same clock as the budget's reset; without a told day everything is carried.
+    """
+    if budget is None or budget.day_remaining is None or budget.day_reset_at is None:
+        return True
+    today = max(0, budget.day_remaining - reserve(budget.day_limit))
+    tomorrow = max(0, (budget.day_limit or 0) - reserve(budget.day_limit))
+    a_minute = budget.minute_limit or math.inf
+    for needed, expires_at in enumerate(expiries, start=1):
+        by_day = today + (tomorrow if expires_at > budget.day_reset_at else 0)
+        by_minute = (1 + max(0.0, expires_at - now) / 60) * a_minute
+        if needed > min(by_day, by_minute):
+            return False
+    return True
 
 
 def backoff_s(failures: int, cap_s: float, rng: random.Random) -> float:

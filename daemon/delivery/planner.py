@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from daemon.delivery.knowledge import View
 from daemon.delivery.plan import Plan
 from daemon.delivery.policy import FUTURE_MAX_S, LOOK_AGAIN_MIN_S, Moment, Policy
+from daemon.delivery.reviewing import take_up
 from daemon.delivery.unknown import in_flight
 from daemon.delivery.walk import Walk, described, reference
 from daemon.model import Direction, PunchState, RecordedAs
@@ -36,7 +37,10 @@ def plan_lane(lane: Sequence[LanePunch], view: View | None, moment: Moment, poli
     """
     walk = Walk(lane, view, moment, policy)
     for index, entry in enumerate(lane):
-        if entry.context or entry.punch.state.finished or entry.punch.state is PunchState.REVIEW:
+        if entry.context or entry.punch.state.finished:
+            continue
+        if entry.punch.state is PunchState.REVIEW:
+            take_up(walk, index)
             continue
         if walk.states[index] is not entry.punch.state:  # settled together with its clock-in
             continue

@@ -27,7 +27,8 @@ class Policy:
 
     `lookback_s` None means that live requests reach back without limit; `live` False that only completed shifts exist.
     `can_look_up` turns False when the service refuses reads to this key; `pairs_together` True while the day's budget
-    does not carry the queue: whole shifts then go together, also those inside the window.
+    does not carry the queue: whole shifts then go together, also those inside the window. With `snapshots` the
+    timesheet is read now and then although nothing waits for it, so that it can correct a toggling reader.
     """
 
     max_shift_s: int = 14 * 3600
@@ -40,6 +41,8 @@ class Policy:
     live: bool = True
     can_look_up: bool = True
     pairs_together: bool = False
+    snapshots: bool = False
+    batch_pairs: str = "when_scarce"  # when_scarce | never
 
     @property
     def reach_s(self) -> float:

@@ -16,7 +16,7 @@ from daemon.errors import NotFoundError, RefusedError
 from daemon.model import Punch, PunchState, RecordedAs
 from daemon.queue import deliveries, people, records
 from daemon.queue.deliveries import LanePunch, counts, unfinished_lanes
-from daemon.queue.queue import find_punch
+from daemon.queue.queue import find_punch, list_punches
 from daemon.timesheets.timesheet import Reply, ShiftRecord
 
 _PAUSED = "delivery.paused"
@@ -180,6 +180,14 @@ def take_back(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float) -> 
             deliveries.set_state(conn, punch_id, PunchState.PENDING, at=at)
 
 
+def people_to_read(conn: sqlite3.Connection, now: float) -> tuple[list[str], float]:
+    """Everybody of the directory and everybody in review, and the time of the oldest punch in review (now: none)."""
+    reviewed = list_punches(conn, states=[PunchState.REVIEW])
+    everybody = [employee.user_id for employee in people.list_employees(conn)]
+    oldest = min((punch.occurred_at for punch in reviewed), default=now)
+    return list(dict.fromkeys([*everybody, *(punch.user_id for punch in reviewed)])), oldest
+
+
 def is_paused(conn: sqlite3.Connection) -> bool:
     """Whether a person paused delivery."""
     return records.get_setting(conn, _PAUSED) is not None
@@ -209,6 +217,7 @@ __all__ = [
     "give_up",
     "is_paused",
     "load",
+    "people_to_read",
     "retry",
     "reviewed",
     "set_paused",

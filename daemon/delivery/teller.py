@@ -28,6 +28,8 @@ class Teller:
 
     def __init__(self, db: Database, alarms: Alarms, events: Events) -> None:
         self._db, self._alarms, self._events = db, alarms, events
+        #: Punches in review, as last counted.
+        self.reviews = 0
         #: When a punch was last delivered in this run of the service, None before the first.
         self.last_delivery_at: float | None = None
 
@@ -37,7 +39,7 @@ class Teller:
             if verdict.state is PunchState.DELIVERED:
                 self.last_delivery_at = now
             self._moved(user_id, verdict.punch_id, verdict.state, verdict.reason)
-        if any(verdict.state is PunchState.REVIEW for verdict in verdicts):
+        if self.reviews or any(verdict.state is PunchState.REVIEW for verdict in verdicts):
             await self.count_reviews()
 
     async def decided(self, punches: Sequence[Punch]) -> None:
@@ -48,7 +50,7 @@ class Teller:
 
     async def count_reviews(self) -> None:
         """Raise or clear the alarm that somebody is needed."""
-        waiting = (await self._db.read(storage.counts)).review
+        self.reviews = waiting = (await self._db.read(storage.counts)).review
         if not waiting:
             self._alarms.clear("review_waiting")
             return

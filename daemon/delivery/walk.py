@@ -139,11 +139,11 @@ class Walk:
             self.settle(index, PunchState.REVIEW, reason=reason, detail=detail)
         return True
 
-    def deliver(self, index: int, record: ShiftRecord, default: RecordedAs) -> bool:
+    def deliver(self, index: int, record: ShiftRecord, default: RecordedAs, *, outcome: str | None = None) -> bool:
         """A read shows exactly this already recorded."""
         attempt = self.lane[index].attempt
         as_ = RECORDED_AS[type(decode(attempt.kind, attempt.step))] if attempt else default
-        self.settle(index, PunchState.DELIVERED, record=record, as_=as_)
+        self.settle(index, PunchState.DELIVERED, record=record, as_=as_, outcome=outcome)
         return True
 
     def settle(

@@ -1,0 +1,71 @@
+"""PURE: a review is taken up again when a read, newer than it, shows that its obstacle is gone.
+
+Managers mend things in the service, not on the kiosk (delivery.md, "Review without a shell"). What a list of shifts
+shows is judged here; assignments and locked days are in healing.py.
+"""
+
+from __future__ import annotations
+
+from daemon.delivery.walk import Walk
+from daemon.model import Direction, PunchState, RecordedAs
+from daemon.timesheets.timesheet import ShiftRecord
+
+#: A clock-out in review for one of these goes again when its shift is open (again).
+_WANT_AN_OPEN_SHIFT = ("no_open_shift", "auto_clocked_out", "already_clocked_out", "shift_gone")
+
+
+def take_up(walk: Walk, index: int) -> None:
+    """Deliver or release a punch in review if the view shows it recorded, or its obstacle gone."""
+    entry, view, punch = walk.lane[index], walk.view, walk.punches[index]
+    if view is None or view.requested_at <= entry.since or not walk.moment.trusted:
+        return
+    if not punch.time_known or punch.direction is None or not view.covers(punch.second):
+        return
+    if (record := _recorded(walk, index)) is not None:
+        default = RecordedAs.CLOCK_IN if punch.direction is Direction.CLOCK_IN else RecordedAs.CLOCK_OUT
+        walk.deliver(index, record, default, outcome="found")
+    elif _unobstructed(walk, index) and not _unknown_outcome(walk, index):
+        walk.settle(index, PunchState.PENDING)
+
+
+def _recorded(walk: Walk, index: int) -> ShiftRecord | None:
+    """The shift that has exactly this punch's time where it belongs."""
+    view, punch = walk.view, walk.punches[index]
+    assert view is not None
+    if punch.direction is Direction.CLOCK_IN:
+        return view.starting(punch.second)
+    own = _own_shift(walk, index)
+    return own if own is not None and own.end == punch.second else view.ending(punch.second)
+
+
+def _unobstructed(walk: Walk, index: int) -> bool:
+    view, punch, reason = walk.view, walk.punches[index], walk.reasons[index]
+    assert view is not None
+    if reason == "overlaps_existing_shift":
+        start, end = punch.second, punch.second + 1
+        if walk.is_pair(index):
+            end = walk.punches[index + 1].second
+        elif index and walk.is_pair(index - 1):
+            start = walk.punches[index - 1].second
+        return view.overlapping(start, end) is None
+    if reason == "already_open":
+        return view.overlapping(punch.second, punch.second + 1) is None
+    if reason == "no_matching_clock_in":
+        return view.open_before(punch.second, walk.policy.max_shift_s) is not None
+    if reason in _WANT_AN_OPEN_SHIFT:
+        own = _own_shift(walk, index)
+        return own is not None and own.end is None
+    return False
+
+
+def _own_shift(walk: Walk, index: int) -> ShiftRecord | None:
+    """The shift that this clock-out's own clock-in opened, as the view shows it."""
+    if not index or walk.view is None or not walk.is_pair(index - 1):
+        return None
+    return walk.view.by_id(walk.remote_ids[index - 1] or "")
+
+
+def _unknown_outcome(walk: Walk, index: int) -> bool:
+    """Whether a request for it is still open: then it is looked up, never simply sent again."""
+    attempt = walk.lane[index].attempt
+    return attempt is not None and attempt.ended_at is None

@@ -1,0 +1,126 @@
+"""Reads that nothing waits for: what managers mend is taken up by itself, and the toggle learns of phones."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from daemon.delivery.policy import Policy
+from sandbox.connecteam.limits import SMALL_BUSINESS, Plan
+from tests.support.delivery_bench import ANNA, BOB, CARL, Bench, on_bench
+
+HOUR = 3600
+DAY = 24 * HOUR
+
+
+def test_an_overlap_that_a_manager_deletes_heals_by_itself(tmp_path: Path) -> None:
+    """Nobody touches the kiosk: the shift goes when the obstacle is gone, journalled as automatic."""
+
+    async def story(bench: Bench) -> None:
+        typed = bench.sandbox.manager.add_shift(ANNA, bench.second(20 * HOUR), bench.second(19 * HOUR))
+        punch = await bench.punch(ANNA, "clock_in", ago_s=20 * HOUR - 60)
+        await bench.punch(ANNA, "clock_out", ago_s=12 * HOUR)
+        came, left = bench.second(20 * HOUR - 60), bench.second(12 * HOUR)
+        await asyncio.sleep(HOUR)
+        assert await bench.state(punch) == ("review", "overlaps_existing_shift")
+        bench.sandbox.manager.delete_shift(typed.id)
+        await asyncio.sleep(HOUR)
+        assert bench.sheet() == [(ANNA, came, left)]
+        assert await bench.all_delivered()
+        assert {line["by"] for line in (await bench.history(punch)).journal} == {"automatic"}
+        assert bench.alarms.standing() == []
+
+    on_bench(tmp_path, story)
+
+
+def test_what_a_manager_typed_in_exactly_is_delivered(tmp_path: Path) -> None:
+    """Our time is present: delivered with that record's id, nothing is sent."""
+
+    async def story(bench: Bench) -> None:
+        punch = await bench.punch(ANNA, "clock_out", ago_s=20 * HOUR)
+        await asyncio.sleep(60)
+        assert await bench.state(punch) == ("review", "no_matching_clock_in")
+        typed = bench.sandbox.manager.add_shift(ANNA, bench.second(28 * HOUR), bench.second(20 * HOUR) - 60)
+        await asyncio.sleep(HOUR)
+        assert await bench.state(punch) == ("delivered", None)
+        assert [row.id for row in bench.sandbox.timesheet()] == [typed.id]
+
+    on_bench(tmp_path, story)
+
+
+def test_without_reviews_and_toggles_nothing_is_read(tmp_path: Path) -> None:
+    """Idle reads are for those who need them."""
+
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(DAY)
+        assert bench.requests() == ["GET me"]
+
+    on_bench(tmp_path, story)
+
+
+def test_idle_reads_take_at_most_a_tenth_of_the_day(tmp_path: Path) -> None:
+    """On a plan of 100 a day: ten, however long nothing happens."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.company.limits.plan = SMALL_BUSINESS
+        await asyncio.sleep(5 * DAY)
+        reads = bench.requests().count("GET time-activities")
+        assert 5 * 8 <= reads <= 5 * 10
+
+    on_bench(tmp_path, story, policy=Policy(snapshots=True))
+
+
+def test_the_toggle_is_told_what_a_read_showed_only_after_all_is_settled(tmp_path: Path) -> None:
+    """A snapshot speaks for a person only if requested after their last punch here was settled."""
+
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(120)
+        bench.sandbox.manager.phone_clock_in(BOB)
+        await bench.delivery.sync_now()
+        await asyncio.sleep(10)
+        seen = bench.delivery.seen(BOB)
+        assert seen is not None
+        view, settled_at = seen
+        assert settled_at == float("-inf")
+        assert [record.end for record in view.records] == [None]
+        bench.sandbox.cable.cut()
+        await bench.punch(CARL, "clock_in")
+        await asyncio.sleep(60)
+        seen = bench.delivery.seen(CARL)
+        assert seen is not None
+        assert seen[1] is None
+        bench.sandbox.cable.restore()
+        await asyncio.sleep(600)
+        seen = bench.delivery.seen(CARL)
+        assert seen is not None
+        assert seen[1] is not None
+        assert seen[1] > bench.second(700)
+
+    on_bench(tmp_path, story, policy=Policy(snapshots=True))
+
+
+def test_when_the_day_cannot_carry_the_queue_pairs_go_together(tmp_path: Path) -> None:
+    """plan_too_small with its numbers; whole shifts inside the window share one request; nothing is doubled."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.company.limits.plan = Plan("tiny", 5, 12)
+        await asyncio.sleep(1)
+        bench.sandbox.cable.cut()
+        wanted = []
+        for hours in (9, 6, 3):
+            for person in (ANNA, BOB, CARL):
+                await bench.punch(person, "clock_in", ago_s=hours * HOUR)
+                await bench.punch(person, "clock_out", ago_s=(hours - 2) * HOUR)
+                wanted.append((person, bench.second(hours * HOUR), bench.second((hours - 2) * HOUR)))
+        raised = []
+        bench.alarms.on_change = lambda alarm, up: raised.append((alarm.code, alarm.text)) if up else None
+        bench.sandbox.cable.restore()
+        bench.delivery.network_changed()
+        await asyncio.sleep(2 * HOUR)
+        assert "18 punches wait" in dict(raised)["plan_too_small"]
+        assert bench.sheet() == sorted(wanted)
+        assert await bench.all_delivered()
+        assert len(bench.requests()) <= 14
+        assert 429 not in [entry.status for entry in bench.sandbox.log.entries]
+
+    on_bench(tmp_path, story)
