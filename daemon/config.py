@@ -60,6 +60,7 @@ class ConnecteamConfig:
     backoff_max_s: float = 300
     close_late_by_update: bool = True
     batch_pairs: str = "when_scarce"  # when_scarce | never
+    badge_field: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ def _config(raw: Raw, credentials: Credentials, environment: Mapping[str, str]) 
             backoff_max_s=connecteam["backoff_max_seconds"],
             close_late_by_update=connecteam["close_late_by_update"],
             batch_pairs=connecteam["batch_pairs"],
+            badge_field=connecteam["badge_field"],
         ),
         attendance=AttendanceConfig(
             repeat_tap_s=attendance["repeat_tap_seconds"],

@@ -144,6 +144,8 @@ KEYS: Final = (
     Key("connecteam", "batch_pairs", Kind.CHOICE, "Whether fresh pairs go together in one request when the"
         " account's budget"
         " does not carry them one by one.", "when_scarce", choices=("when_scarce", "never")),
+    Key("connecteam", "badge_field", Kind.TEXT, "The name of the custom text field of users that holds their badge"
+        " number, for punchctl employees sync; empty for none.", "", "characters", 0, 100),
 
     Key("readers", "name", Kind.TEXT, "The name of this reader.", example="front", minimum=1, maximum=64,
         unit="characters"),

@@ -39,6 +39,7 @@ PREFIX = "/_sandbox/"
 WAIT_S = 30.0
 EDITS = (
     "add_shift", "edit_shift", "delete_shift", "close_shift", "lock_day", "unlock_day", "unassign", "assign", "archive",
+    "unarchive", "set_field", "rename",
     "phone_clock_in", "phone_clock_out", "phone_break_start", "phone_break_end", "auto_clock_out",
 )  # fmt: skip
 _SWITCHES: dict[str, type[enum.StrEnum]] = {

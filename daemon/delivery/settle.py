@@ -25,10 +25,12 @@ from daemon.timesheets.timesheet import (
     Misconfigured,
     NotSent,
     Outcome,
+    People,
     Proven,
     Refused,
     Reply,
     ShiftRecord,
+    Standings,
     Taken,
     Throttled,
     TooOld,
@@ -116,7 +118,7 @@ def settle(send: Send, punches: Sequence[Punch], reply: Reply, server_now: float
             return Settlement(
                 reach, verdicts, "refused", detail, suspicious=None if recognised else f"{reply.status} {detail}"
             )
-        case Found() | Proven() | Taken():
+        case Found() | Proven() | Taken() | People() | Standings():
             raise AssertionError(f"a write cannot answer {type(outcome).__name__}")
     assert_never(outcome)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Protocol
 
 # --- what a service can do ------------------------------------------------------------------------
@@ -94,11 +95,40 @@ class Probe:
     """One cheap read that proves the key and brings the server's date (`GET /me`)."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadPeople:
+    """Read one page of the company's people, archived ones included.
+
+    One request: the first page has `offset` 0, each later one the `next_offset` of the answer before it.
+    """
+
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAssigned:
+    """Ask whether one person may punch on this time clock. One request a person: ask where it matters."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLocks:
+    """Ask which of these people's days in [since, until] are locked, at most LOCKS_SPAN_MAX_S apart."""
+
+    user_ids: tuple[str, ...]
+    since: int
+    until: int
+
+
 Write = OpenShift | EndShift | RecordShift | CloseShift
-Step = Write | RecordShifts | LookUp | Probe
+Query = LookUp | Probe | ReadPeople | CheckAssigned | CheckLocks
+Step = Write | RecordShifts | Query
 
 #: People in one `RecordShifts` (facts 1.5: at most 100 users a call).
 BATCH_PEOPLE_MAX = 100
+#: The widest `CheckLocks` (facts 1.8: 45 days, less the days around for zones).
+LOCKS_SPAN_MAX_S = 42 * 86400
 
 
 # --- what a service knows -------------------------------------------------------------------------
@@ -122,6 +152,33 @@ class ShiftRecord:
     note: str | None = None
     created_at: int | None = None
     job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRecord:
+    """One person as the service shows them.
+
+    `badge` is what stands in the field that the configuration names for badge numbers, as it was typed there; None
+    where that is empty. `assigned`: to this time clock; None where this read does not tell.
+    """
+
+    user_id: str
+    name: str
+    archived: bool = False
+    badge: str | None = None
+    assigned: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What may keep the service from taking a person's punches. None: this read does not tell.
+
+    `locked_days` are those of the days asked for that are locked, as dates of the kiosk's time zone.
+    """
+
+    user_id: str
+    assigned: bool | None = None
+    locked_days: frozenset[date] | None = None
 
 
 # --- outcomes -------------------------------------------------------------------------------------
@@ -162,6 +219,21 @@ class Proven:
     """A probe's success: the key works. `account` is the company's name where told."""
 
     account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """One page of people; `next_offset` asks for the next one, None after the last."""
+
+    people: tuple[PersonRecord, ...]
+    next_offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """How the people asked about stand, each once; those the service does not show are left out."""
+
+    standings: tuple[Standing, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +324,8 @@ Outcome = (
     | Taken
     | Found
     | Proven
+    | People
+    | Standings
     | NotSent
     | CertificateTime
     | Uncertain

@@ -80,6 +80,27 @@ class Manager:
         user.archived_at = int(self._company.now())
         self._changed(user)
 
+    def unarchive(self, user_id: int | str) -> None:
+        """Take the person back."""
+        user = self._user(user_id)
+        user.archived_at = None
+        self._changed(user)
+
+    def set_field(self, user_id: int | str, name: str, value: str) -> None:
+        """Fill in a custom field of the person; an empty value clears it."""
+        user = self._user(user_id)
+        if value:
+            user.custom_fields[name] = value
+        else:
+            user.custom_fields.pop(name, None)
+        self._changed(user)
+
+    def rename(self, user_id: int | str, name: str) -> None:
+        """Give the person another name."""
+        user = self._user(user_id)
+        user.first_name, _, user.last_name = name.partition(" ")
+        self._changed(user)
+
     # --- as the person, on a phone
 
     def phone_clock_in(self, user_id: int | str, at: int | None = None) -> Shift:

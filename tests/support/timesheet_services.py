@@ -82,6 +82,9 @@ class Service(Protocol):
     def new_key(self) -> None: ...
     def lose_key_file(self) -> None: ...
     def move_away(self) -> None: ...
+    def archive(self, user_id: str) -> None: ...
+    def badge(self, user_id: str, badge: str) -> None: ...
+    def hire(self, count: int) -> None: ...
 
 
 _KINDS = {
@@ -151,7 +154,11 @@ class Connecteam:
     def timesheet(self, *, timeout_s: float = 5) -> Timesheet:
         """A timesheet on this service, as the application builds it."""
         config = ConnecteamConfig(
-            time_clock_id=TIME_CLOCK_ID, base_url=self._url, api_key_file=self._key_file, timeout_s=timeout_s
+            time_clock_id=TIME_CLOCK_ID,
+            base_url=self._url,
+            api_key_file=self._key_file,
+            timeout_s=timeout_s,
+            badge_field="Badge number",
         )
         made: Timesheet = ConnecteamTimesheet(config, kiosk="front-door", zone=ZONE, transport=self._transport)
         self.made.append(made)
@@ -226,6 +233,19 @@ class Connecteam:
     def move_away(self) -> None:
         """What the configuration names is no longer there."""
         self._sandbox.company.clocks[TIME_CLOCK_ID].archived = True
+
+    def archive(self, user_id: str) -> None:
+        """The person leaves the company."""
+        self._sandbox.manager.archive(user_id)
+
+    def badge(self, user_id: str, badge: str) -> None:
+        """A manager types a badge number in, where the configuration looks for it."""
+        self._sandbox.manager.set_field(user_id, "Badge number", badge)
+
+    def hire(self, count: int) -> None:
+        """So many more people."""
+        for number in range(count):
+            self._sandbox.company.add_user(20_000_000 + number, f"Number {number}")
 
 
 @asynccontextmanager

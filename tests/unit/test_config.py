@@ -89,6 +89,7 @@ settle_seconds = 0
 backoff_max_seconds = 60
 close_late_by_update = false
 batch_pairs = "never"
+badge_field = "Badge number"
 [[readers]]
 name = "a"
 driver = "pcsc"
@@ -114,6 +115,7 @@ delivered_days = 0
     assert (c.base_url, c.time_clock_id, c.api_key_file) == ("http://127.0.0.1:8080", 7, tmp_path / "key")
     assert (c.lookback_s, c.lookback_margin_s, c.requests_per_minute, c.timeout_s) == (5400, 300, 4, 3.5)
     assert (c.settle_s, c.backoff_max_s, c.close_late_by_update, c.batch_pairs) == (0, 60, False, "never")
+    assert c.badge_field == "Badge number"
     a, b = config.readers
     assert (a.name, a.driver, a.match, a.direction, a.job_id) == (
         "a", "pcsc", "ACR122U", ReaderDirection.CLOCK_OUT, "j-1",

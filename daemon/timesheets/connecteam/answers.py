@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from daemon.timesheets.connecteam import wire
+from daemon.timesheets.connecteam import staff, wire
 from daemon.timesheets.connecteam.refusals import judge_refusal, words
 from daemon.timesheets.connecteam.wire import Json, WireError
 from daemon.timesheets.timesheet import (
     Budget,
+    CheckAssigned,
+    CheckLocks,
     CloseShift,
     Done,
     DoneChanged,
@@ -23,11 +25,15 @@ from daemon.timesheets.timesheet import (
     LookUp,
     OpenShift,
     Outcome,
+    People,
     Probe,
     Proven,
+    ReadPeople,
     RecordShift,
     RecordShifts,
     ShiftRecord,
+    Standing,
+    Standings,
     Step,
     Taken,
     Throttled,
@@ -42,13 +48,15 @@ _PLAUSIBLE = (10**9, 10**10)
 WAIT_MAX_S = 2 * 86400
 
 
-def judge(step: Step, status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
+def judge(
+    step: Step, status: int, headers: Mapping[str, str], body: bytes, settings: staff.Settings = staff.NO_SETTINGS
+) -> Outcome:
     """What this answer proves. Never raises, whatever the bytes; header names are lower-case."""
     told = wire.parse(body)
     if status == 429:
         return Throttled(throttled_until(headers))
     if 200 <= status < 300:
-        return _judge_success(step, status, headers, told)
+        return _judge_success(step, status, headers, told, settings)
     if told is None or not 400 <= status < 500 or status in _UNCLEAR:
         return Uncertain(f"status {status}" + ("" if told is not None else ", not the service's own JSON"), status)
     return judge_refusal(step, status, told)
@@ -94,7 +102,9 @@ def throttled_until(headers: Mapping[str, str]) -> float | None:
 # --- success --------------------------------------------------------------------------------------
 
 
-def _judge_success(step: Step, status: int, headers: Mapping[str, str], told: Json | None) -> Outcome:
+def _judge_success(
+    step: Step, status: int, headers: Mapping[str, str], told: Json | None, settings: staff.Settings
+) -> Outcome:
     if told is None:
         return Uncertain(f"status {status} without the service's own JSON", status)
     try:
@@ -111,6 +121,16 @@ def _judge_success(step: Step, status: int, headers: Mapping[str, str], told: Js
                 proven = Found(tuple(r for r in wire.listed(told, step.user_ids) if _touches(r, step)))
             case Probe():
                 proven = Proven(wire.company(told))
+            case ReadPeople():
+                people, rows = staff.people(told, settings.badge_field)
+                # A short page is the last one: the total is only sometimes told (facts 1.7, "Paging end").
+                proven = People(people, step.offset + rows if rows >= staff.PEOPLE_PAGE else None)
+            case CheckAssigned():
+                assigned = staff.is_assigned(told, settings.time_clock_id)
+                proven = Standings((Standing(step.user_id, assigned=assigned),))
+            case CheckLocks():
+                locked = staff.locked_days(told, step.user_ids)
+                proven = Standings(tuple(Standing(user_id, locked_days=days) for user_id, days in locked.items()))
     except WireError as unreadable:
         if not told.get("data") and _is_throttle(told):
             return Throttled(throttled_until(headers))

@@ -22,6 +22,7 @@ from daemon.timesheets.timesheet import (
     OpenShift,
     Outcome,
     Probe,
+    ReadPeople,
     RecordShift,
     RecordShifts,
     Refused,
@@ -117,7 +118,7 @@ def _outcome(step: Step, status: int, meaning: str, detail: str) -> Outcome | No
             return Conflict("shift_gone", detail)
         case "overlap" if writes:
             return Refused("overlaps_existing_shift", detail)
-        case "no_such" if not isinstance(step, Probe):
+        case "no_such" if not isinstance(step, Probe | ReadPeople):
             return Refused("invalid_request", detail)
         case "not_assigned" | "job_required" | "locked_days" | "open_break" | "outside_geofence" if writes:
             return Refused(meaning, detail)

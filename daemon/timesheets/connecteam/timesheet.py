@@ -15,7 +15,7 @@ import httpx
 
 from daemon.config import ConnecteamConfig
 from daemon.errors import ConfigError
-from daemon.timesheets.connecteam import answers, wire
+from daemon.timesheets.connecteam import answers, staff, wire
 from daemon.timesheets.connecteam.client import Answer, Client, Request
 from daemon.timesheets.connecteam.jobs import Jobs
 from daemon.timesheets.connecteam.keys import ApiKey, Identity, Tell, Unusable
@@ -23,6 +23,8 @@ from daemon.timesheets.connecteam.oauth import OAuthApp, boottime
 from daemon.timesheets.timesheet import (
     Capabilities,
     CertificateTime,
+    CheckAssigned,
+    CheckLocks,
     CloseShift,
     EndShift,
     Found,
@@ -32,10 +34,12 @@ from daemon.timesheets.timesheet import (
     OpenShift,
     Outcome,
     Probe,
+    ReadPeople,
     RecordShift,
     RecordShifts,
     Refused,
     Reply,
+    Standings,
     Step,
     Throttled,
     Uncertain,
@@ -98,7 +102,7 @@ class ConnecteamTimesheet:
         """Drop kept connections."""
         await self._client.aclose()
 
-    async def _request(self, step: Step) -> Request | Unusable | Refused | Found:
+    async def _request(self, step: Step) -> Request | Unusable | Refused | Found | Standings:
         """The request of a step; what is known without one for a person the service cannot know."""
         clock = f"/time-clock/v1/time-clocks/{self._config.time_clock_id}"
         match step:
@@ -110,6 +114,13 @@ class ConnecteamTimesheet:
                     return Found(())
                 query = wire.list_query(step, self._zone)
                 return Request("GET", f"{clock}/time-activities", query=query, body_max=LIST_BYTES_MAX)
+            case ReadPeople(offset):
+                return Request("GET", "/users/v1/users", query=staff.people_query(offset), body_max=LIST_BYTES_MAX)
+            case CheckLocks():
+                if not any(map(wire.user_number, step.user_ids)):
+                    return Standings(())
+                query = staff.locks_query(step, self._zone)
+                return Request("GET", f"{clock}/timesheet", query=query, body_max=LIST_BYTES_MAX)
             case RecordShifts(shifts):
                 # One impossible id would be a 422 for all; left out, its own request says so to that person alone.
                 possible = tuple(shift for shift in shifts if wire.user_number(shift.user_id) is not None)
@@ -119,6 +130,8 @@ class ConnecteamTimesheet:
         if wire.user_number(step.user_id) is None:
             return _impossible(step.user_id)
         match step:
+            case CheckAssigned(user_id):
+                return Request("GET", f"/users/v1/users/{user_id}/assignments", query=staff.ASSIGNMENTS_QUERY)
             case OpenShift():
                 return Request("POST", f"{clock}/clock-in", json=wire.clock_in(step))
             case EndShift():
@@ -163,7 +176,8 @@ class ConnecteamTimesheet:
         if answer.status is None or answer.fault is not None:
             outcome: Outcome = Uncertain(answer.fault or "no answer", answer.status)
         else:
-            outcome = answers.judge(step, answer.status, answer.headers, answer.body)
+            settings = staff.Settings(self._config.time_clock_id, self._config.badge_field)
+            outcome = answers.judge(step, answer.status, answer.headers, answer.body, settings)
         told = wire.parse(answer.body)
         text = wire.clean(answer.body[: 4 * BODY_CHARS_MAX].decode("utf-8", "replace"))[:BODY_CHARS_MAX]
         return Reply(

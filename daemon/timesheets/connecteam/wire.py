@@ -147,8 +147,8 @@ def parse(body: bytes) -> Json | None:
 
 def punched(told: Json) -> ShiftRecord:
     """The shift in the answer of clock-in and clock-out. Raises WireError."""
-    shift = _object(_object(told.get("data")).get("shift"))
-    return _record(shift, _user_id(shift.get("userId")))
+    shift = as_object(as_object(told.get("data")).get("shift"))
+    return _record(shift, as_user_id(shift.get("userId")))
 
 
 def listed(told: Json, people: Iterable[str]) -> tuple[ShiftRecord, ...]:
@@ -158,16 +158,16 @@ def listed(told: Json, people: Iterable[str]) -> tuple[ShiftRecord, ...]:
     """
     wanted = frozenset(people)
     found = []
-    for entry in _list(_object(told.get("data")).get("timeActivitiesByUsers")):
-        user_id = _user_id(_object(entry).get("userId"))
+    for entry in as_list(as_object(told.get("data")).get("timeActivitiesByUsers")):
+        user_id = as_user_id(as_object(entry).get("userId"))
         if user_id in wanted:
-            found += [_record(shift, user_id) for shift in _list(_object(entry).get("shifts"))]
+            found += [_record(shift, user_id) for shift in as_list(as_object(entry).get("shifts"))]
     return tuple(found)
 
 
 def company(told: Json) -> str | None:
     """The company's name in the answer of /me, None where not told. Raises WireError."""
-    data = _object(told.get("data"))
+    data = as_object(told.get("data"))
     name = data.get("companyName")
     if name is None and data.get("companyId") is None:
         raise WireError("neither company name nor id")
@@ -176,10 +176,10 @@ def company(told: Json) -> str | None:
 
 def jobs(told: Json) -> tuple[dict[str, JobPath], int]:
     """One page of the jobs tree as id → path, sub-jobs under their parents, and how many rows the page had."""
-    rows = _list(_object(told.get("data")).get("jobs"))
+    rows = as_list(as_object(told.get("data")).get("jobs"))
     paths: dict[str, JobPath] = {}
     for row in rows:
-        paths.update(_job_paths(_object(row), None))
+        paths.update(_job_paths(as_object(row), None))
     return paths, len(rows)
 
 
@@ -198,24 +198,24 @@ def clean(text: str) -> str:
 
 
 def _job_paths(row: Json, parent: str | None) -> Iterator[tuple[str, JobPath]]:
-    job_id = _id(row.get("jobId"))
-    parent = parent or (_id(row["parentId"]) if row.get("parentId") else None)
+    job_id = as_id(row.get("jobId"))
+    parent = parent or (as_id(row["parentId"]) if row.get("parentId") else None)
     yield job_id, JobPath(parent, job_id) if parent else JobPath(job_id)
     # The service knows two levels; what would stand deeper is named under the topmost job too.
-    for child in _list(row.get("subJobs") or []):
-        yield from _job_paths(_object(child), parent or job_id)
+    for child in as_list(row.get("subJobs") or []):
+        yield from _job_paths(as_object(child), parent or job_id)
 
 
 def _record(value: object, user_id: str) -> ShiftRecord:
-    shift = _object(value)
-    start = _object(shift.get("start"))
+    shift = as_object(value)
+    start = as_object(shift.get("start"))
     # An open shift has no end, or null there (facts 1.5). An end that says nothing is neither.
-    end = None if shift.get("end") is None else _object(shift["end"])
+    end = None if shift.get("end") is None else as_object(shift["end"])
     ended_by = _source(end) if end is not None else None
     manager_note = shift.get("managerNote")
     job_id = shift.get("subJobId") or shift.get("jobId")
     return ShiftRecord(
-        id=_id(shift.get("id")),
+        id=as_id(shift.get("id")),
         user_id=user_id,
         start=_seconds(start.get("timestamp")),
         end=None if end is None else _seconds(end.get("timestamp")),
@@ -234,19 +234,22 @@ def _source(point: Json) -> str | None:
     return clean(kind) if isinstance(kind, str) else None
 
 
-def _object(value: object) -> Json:
+def as_object(value: object) -> Json:
+    """The value as an object. Raises WireError."""
     if not isinstance(value, dict):
         raise WireError("an object is missing")
     return value
 
 
-def _list(value: object) -> list[Any]:
+def as_list(value: object) -> list[Any]:
+    """The value as a list. Raises WireError."""
     if not isinstance(value, list):
         raise WireError("a list is missing")
     return value
 
 
-def _id(value: object) -> str:
+def as_id(value: object) -> str:
+    """The value as an id, numbers too. Raises WireError."""
     if isinstance(value, str) and value.strip():
         return clean(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -254,8 +257,9 @@ def _id(value: object) -> str:
     raise WireError("an id is missing")
 
 
-def _user_id(value: object) -> str:
-    text = _id(value)
+def as_user_id(value: object) -> str:
+    """The value as a person's id. Raises WireError."""
+    text = as_id(value)
     if user_number(text) is None:
         raise WireError("a person's id is not a number")
     return text
