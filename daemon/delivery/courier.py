@@ -29,6 +29,7 @@ from daemon.timesheets.timesheet import (
     LookUp,
     Probe,
     Proven,
+    Query,
     RecordShift,
     RecordShifts,
     Refused,
@@ -152,6 +153,19 @@ class Courier:
         if record is None:
             raise RefusedError("Cannot accept: the timesheet shows no shift there. Enter it, then try again.")
         return record
+
+    async def ask(self, step: Query) -> Reply | float:
+        """A person's read, if it may leave now; else when it may. What it says of the key or the path halts nothing."""
+        async with self._one:
+            now = self._timekeeper.now()
+            at = max(self._gate.ready_at(now), self._pacer.ready_at(now, live=False))
+            if at > now:
+                return at
+            reply, _ = await self._request_alone(step)
+        reach = reach_of(reply.outcome)
+        if reach in (Reach.ANSWERED, Reach.UNREACHED, Reach.THROTTLED, Reach.CERTIFICATE_TIME):
+            self._note(reach, reply, None)
+        return reply
 
     # --- one request
 

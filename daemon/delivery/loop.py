@@ -18,6 +18,7 @@ from typing import Any
 from daemon.alarms import Alarms
 from daemon.clock import Timekeeper
 from daemon.delivery import storage
+from daemon.delivery.asking import Asking
 from daemon.delivery.board import Board, Lane
 from daemon.delivery.courier import READ_BESIDE_S, Courier
 from daemon.delivery.gate import DeliveryState, Gate
@@ -33,7 +34,7 @@ from daemon.events import Events
 from daemon.model import Punch
 from daemon.queue.database import Database
 from daemon.supervisor import contained
-from daemon.timesheets.timesheet import BATCH_PEOPLE_MAX, Timesheet
+from daemon.timesheets.timesheet import BATCH_PEOPLE_MAX, Query, Reply, Timesheet
 
 #: A lane settles in a few passes; one that does not has a fault of ours and goes to review, not round for ever.
 PASSES_MAX = 64
@@ -99,6 +100,7 @@ class Delivery:
             alarms=alarms,
             teller=self._teller,
         )
+        self._asking = Asking(self._courier.ask, self.gate, timekeeper)
         self._outlook = Outlook(rng, may_pair=policy.batch_pairs == "when_scarce")
         self._news = asyncio.Event()
         self._stopping = False
@@ -124,7 +126,7 @@ class Delivery:
 
     async def stop(self, grace_s: float) -> None:
         """End `run` after the request that is out, if its answer comes within `grace_s`; the caller cancels it then."""
-        self._stopping = True
+        self._stopping = self._asking.closed = True
         self._news.set()
 
     # --- what others ask of it
@@ -186,6 +188,10 @@ class Delivery:
         now = self._timekeeper.now()
         accepted = await self._db.write(lambda conn: storage.accept(conn, punch_id, record, now, by))
         return (await self._decided([accepted]))[0]
+
+    async def ask(self, step: Query) -> Reply:
+        """One read for a person, when gate and budget let it; live punches keep their reserve. Raises RefusedError."""
+        return await self._asking.ask(step)
 
     def seen(self, user_id: str) -> tuple[View, float | None] | None:
         """What a read last showed of a person, and when their last punch here was settled (None: something is not).
