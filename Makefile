@@ -5,13 +5,15 @@ PY := .venv/bin/python
 ALONE := flock Makefile
 PIP := $(ALONE) $(PY) -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help setup demo test check
+.PHONY: help setup demo test check install test-vm
 
 help:
 	@echo 'make setup   .venv with punchd and punchctl; needs Python >= 3.11, no root, no compiler'
 	@echo 'make demo    people tap while the network breaks; prints the timesheet beside what was tapped'
 	@echo 'make test    the whole suite, with a real pcscd and virtual cards; installs what it needs on Debian'
-	@echo 'make check   format, lint, types, import rules'
+	@echo 'make check   format, lint, types, import rules, the systemd unit'
+	@echo 'make install where a kiosk looks for it (PREFIX=/usr/local, DESTDIR=, PYTHON=/usr/bin/python3); see docs/kiosk.md'
+	@echo 'make test-vm a whole kiosk in a virtual machine: systemd, USB readers, unplugging, power cuts; some minutes'
 
 setup: .venv/.setup
 
@@ -42,4 +44,13 @@ check: .venv/.check
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
-	@$(PY) -m pytest -q tests/unit/test_import_rules.py
+	@$(PY) -m pytest -q tests/unit/test_import_rules.py tests/unit/test_unit_file.py
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+install:
+	@tools/install '$(PREFIX)' '$(DESTDIR)'
+
+# Not part of `make test`: it takes minutes, and 400 MB once. The file's name keeps it out of every other run.
+test-vm: .venv/.check
+	@$(PY) -m pytest tests/vm/kiosk_in_a_machine.py

@@ -192,12 +192,12 @@ class Watchdog:
         One silence is not the end yet: what only took long speaks up at the next look.
         """
         while (watchdog_s := self._notifier.watchdog_s) is not None:
+            await asyncio.sleep(watchdog_s / 4)
             stuck = await self.stuck_parts(watchdog_s / 4)
             if stuck:
                 _log.error("watchdog.withheld", stuck=" ".join(stuck))
             else:
                 self._notifier.watchdog()
-            await asyncio.sleep(watchdog_s / 4)
 
     async def stuck_parts(self, patience_s: float) -> list[str]:
         """What gives no sign of life within `patience_s`: "database", "reader:NAME"; none when all is well."""
