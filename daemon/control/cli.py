@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from daemon.control.client import RefusedByDaemonError, SocketPathError, UnreachableError
-from daemon.control.commands.base import Run, common, print_json
+from daemon.control.commands.base import FailedError, Run, common, print_json
+from daemon.control.commands.export import cmd_export
 from daemon.control.commands.kiosk import cmd_events, cmd_present, cmd_readers, cmd_status, cmd_tap, sync
 from daemon.control.commands.people import badges, employees
 from daemon.control.commands.punches import punches, review
@@ -50,7 +51,8 @@ def root() -> None:
     """
 
 
-for _command in (cmd_status, cmd_present, cmd_tap, employees, badges, punches, review, sync, cmd_readers, cmd_events):
+for _command in (cmd_status, cmd_present, cmd_tap, employees, badges, punches, review, sync, cmd_readers, cmd_events,
+                 cmd_export):  # fmt: skip
     root.add_command(_command)
 
 
@@ -87,7 +89,7 @@ def _run(run: Run, arguments: list[str]) -> int:
         return _failed(run, USAGE, {"code": "usage", "detail": error.format_message()})
     except click.ClickException as error:
         return _failed(run, USAGE, {"code": "usage", "detail": error.format_message()}, tell=True)
-    except RefusedByDaemonError as error:
+    except (RefusedByDaemonError, FailedError) as error:
         return _failed(run, REFUSED, error.problem, tell=True)
     except UnreachableError as error:
         return _failed(run, UNREACHABLE, {"code": "unreachable", "detail": str(error)}, tell=True)

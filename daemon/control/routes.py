@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from daemon.control import api_acting as acting
 from daemon.control import api_people as people
 from daemon.control import api_reading as reading
+from daemon.control.api_export import api_export
 from daemon.control.call import Answer, Call
 from daemon.control.metrics import api_metrics
 
@@ -60,6 +61,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/review", reading.api_review),
     Route("GET", "/v1/review/{id}", reading.api_review_one),
     Route("GET", "/v1/events", reading.api_events),
+    Route("GET", "/v1/export", api_export),
     Route("GET", "/metrics", api_metrics),
     _act("POST", "/v1/taps", acting.api_tap),
     _act("POST", "/v1/employees", people.api_employees_add),

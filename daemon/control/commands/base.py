@@ -40,6 +40,14 @@ class Run:
         print_json(answer) if self.json else print(screen(answer, self.look(client)))
 
 
+class FailedError(Exception):
+    """What was asked cannot be done, for a reason of this side: no daemon refused it. Exit code 1, like a refusal."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        super().__init__(str(problem["detail"]))
+        self.problem = problem
+
+
 def print_json(document: Any) -> None:
     """One JSON document on one line of plain ASCII, whatever the terminal's encoding."""
     print(json.dumps(document))
