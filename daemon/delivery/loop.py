@@ -107,6 +107,7 @@ class Delivery:
         self._all_dirty = True
         self._greeted = False
         self._probe_pause_s, self._probe_at = PROBE_FIRST_S, 0.0
+        self._anyone_waits = False
         self._reads_again_at = float("inf")
 
     # --- life
@@ -320,7 +321,7 @@ class Delivery:
             self._probe_pause_s = min(self._probe_pause_s * 2, PROBE_MAX_S)
 
     def _wants_trust(self) -> bool:
-        return bool(self._board.lanes) and not self._timekeeper.trusted
+        return self._anyone_waits and not self._timekeeper.trusted
 
     def _forbid_reads(self) -> None:
         self._policy = replace(self._policy, can_look_up=False)
@@ -347,6 +348,9 @@ class Delivery:
             old = self._board.lanes.get(dirty)
             lane = Lane(dirty, [], None, deferred_until=old.deferred_until if old else 0.0)
             await self._for_one(lane, self._load_and_plan(lane))
+        if not self._timekeeper.trusted:
+            # Asked of the queue: a punch held for its time is in no lane's head, and nobody needs the clock more.
+            self._anyone_waits = bool(await self._db.read(storage.unfinished_lanes))
 
     def _look_ahead(self) -> None:
         """Whether the account's day carries what waits; else whole shifts go together, and a person is told."""
