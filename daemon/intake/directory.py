@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from daemon.errors import InvalidInputError, NotFoundError, RefusedError
@@ -19,6 +20,7 @@ from daemon.intake.intake import Intake
 from daemon.intake.moments import occurrence
 from daemon.intake.placing import Desk
 from daemon.intake.roster import Person, id_problem, name_problem, parse, refusal
+from daemon.intake.staff import Listed, StaffReport, listed_twice, merge, pieces
 from daemon.intake.storage import STORAGE_ERRORS, is_of_the_disk
 from daemon.model import Badge, Employee, Punch, UnknownBadge
 from daemon.queue.database import Database
@@ -82,6 +84,19 @@ class Directory:
         report, punches = await self._write(lambda conn: _import(conn, people, desk, by))
         self._tell(punches)
         self._events.publish("employees.imported", added=report.added, changed=report.changed, badges=report.badges)
+        return report
+
+    async def sync(self, listed: Sequence[Listed], *, by: str) -> StaffReport:
+        """Follow the service's whole list of people (staff.py); what was decided here stands, conflicts are told."""
+        report, twice = StaffReport(), listed_twice(listed)
+        for piece in pieces(listed):
+            desk = self._intake.desk()
+            self._tell(await self._write(partial(merge, people=piece, twice=twice, desk=desk, by=by, report=report)))
+        there = {person.user_id for person in listed}
+        report.unknown = [employee for employee in await self.employees() if employee.user_id not in there]
+        now = self._intake.desk().now
+        await self._write(lambda conn: journal(conn, now, by, "employees.synced", data=report.counts()))
+        self._events.publish("employees.synced", **report.counts())
         return report
 
     async def add(

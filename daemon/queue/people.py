@@ -80,6 +80,12 @@ def released_at(conn: sqlite3.Connection, badge: str) -> float | None:
     return None if row is None else row[4]
 
 
+def freed_from(conn: sqlite3.Connection, badge: str) -> str | None:
+    """Whose a released badge was last (user_id), None where it is not released."""
+    row = conn.execute(_BADGE, (badge,)).fetchone()
+    return str(row[2]) if row is not None and row[1] == "released" and row[2] is not None else None
+
+
 def assign_badge(conn: sqlite3.Connection, badge: str, user_id: str, at: float) -> None:
     """Give a badge to an employee. Taking it from another is a release: taps before `at` are not the new owner's."""
     row = conn.execute(_BADGE, (badge,)).fetchone()
