@@ -20,8 +20,16 @@ T = TypeVar("T")
 EPOCH = 1795392000.0
 
 
+#: No honest moment takes so many rounds of the loop: something turns for ever without letting time pass.
+ROUNDS_MAX = 100_000
+
+
 class Deadlock(RuntimeError):
     """Everything waits for something that nothing scheduled could bring."""
+
+
+class Livelock(RuntimeError):
+    """Something is always ready, and time stands still."""
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -30,11 +38,16 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.jump: Callable[[float | None], None] = lambda timeout: None
+        self._rounds = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
+        self._rounds += 1
         if not ready and timeout != 0:
+            self._rounds = 0
             self.jump(timeout)
+        if self._rounds > ROUNDS_MAX:
+            raise Livelock(f"time has stood still for {ROUNDS_MAX} rounds of the loop")
         return ready
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from daemon.clock import Timekeeper
-from tests.simulation.virtual import EPOCH, Deadlock, VirtualClock, run_virtual
+from tests.simulation.virtual import EPOCH, Deadlock, Livelock, VirtualClock, run_virtual
 
 
 def test_a_week_of_sleeping_takes_no_time():
@@ -50,6 +50,20 @@ def test_a_deadlock_is_an_error_that_names_who_waits():
 
     with pytest.raises(Deadlock, match="waits_for_ever"):
         run_virtual(waits_for_ever)
+
+
+def test_time_that_stands_still_is_an_error():
+    """A task that turns for ever without waiting for anything ends the run, instead of hanging it."""
+
+    async def turns_for_ever(loop):
+        def again():
+            loop.call_soon(again)
+
+        again()
+        await asyncio.Event().wait()
+
+    with pytest.raises(Livelock):
+        run_virtual(turns_for_ever)
 
 
 def test_threads_are_refused():
