@@ -257,22 +257,23 @@ def test_a_step_is_applied_whole_or_not_at_all(path):
     put_employee(conn, "7", "Ann", None)
     before = schema_of(conn)
     conn.execute("PRAGMA foreign_keys = OFF")
-    bad = Migration(2, "0002_bad.sql", "CREATE TABLE extra (a); DROP TABLE employees; CREATE TABLE extra (b);")
+    newest = len(migrations())
+    bad = Migration(newest + 1, "0009_bad.sql", "CREATE TABLE extra (a); DROP TABLE employees; CREATE TABLE extra (b);")
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
-        migrate(conn, [*migrations()[:1], bad])
-    dangling = Migration(2, "0002_worse.sql", "INSERT INTO badges VALUES ('04A1', 'assigned', 'nobody', 1, NULL);")
-    with pytest.raises(sqlite3.IntegrityError, match=r"0002_worse\.sql leaves broken references"):
-        migrate(conn, [*migrations()[:1], dangling])
-    assert (schema_of(conn), schema_version(conn)) == (before, 1)
-    good = Migration(2, "0002_good.sql", "ALTER TABLE employees ADD COLUMN shoe TEXT;")
+        migrate(conn, [*migrations(), bad])
+    dangling = Migration(newest + 1, "0009_worse.sql", "INSERT INTO badges VALUES ('04A1', 'assigned', 'nobody', 1, NULL);")
+    with pytest.raises(sqlite3.IntegrityError, match=r"0009_worse\.sql leaves broken references"):
+        migrate(conn, [*migrations(), dangling])
+    assert (schema_of(conn), schema_version(conn)) == (before, newest)
+    good = Migration(newest + 1, "0009_good.sql", "ALTER TABLE employees ADD COLUMN shoe TEXT;")
     said: list[str] = []
     conn.set_trace_callback(said.append)
-    migrate(conn, [*migrations()[:1], good])
+    migrate(conn, [*migrations(), good])
     conn.set_trace_callback(None)
     begun = said.index("BEGIN IMMEDIATE")
     assert said[begun + 1] == good.sql
-    assert said[-2:] == ["PRAGMA user_version = 2", "COMMIT"]  # the number and the step, or neither
-    assert schema_version(conn) == 2
+    assert said[-2:] == [f"PRAGMA user_version = {newest + 1}", "COMMIT"]  # the number and the step, or neither
+    assert schema_version(conn) == newest + 1
     assert conn.execute("SELECT name, shoe FROM employees").fetchall() == [("Ann", None)]
     conn.close()
 

@@ -25,6 +25,8 @@ LEAVES = "(a leaf)"
 ROOMS: dict[str, tuple[str, ...]] = {
     "daemon.queue": (),
     "daemon.watches": ("daemon.queue",),
+    "daemon.keeping": ("daemon.queue",),
+    "daemon.alerts": ("daemon.queue",),
     "daemon.timesheets.timesheet": (),
     "daemon.timesheets": ("daemon.timesheets.timesheet", "daemon.queue"),
     "daemon.delivery": ("daemon.queue", "daemon.timesheets.timesheet"),
