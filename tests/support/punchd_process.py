@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 PATIENCE_S = 60.0
 """Only ever waited for when something is broken."""
@@ -68,9 +68,12 @@ driver = "simulated"
 
 
 class Punchd:
-    """The running process, and what systemd would have heard of it. `prefix` is a command that runs it."""
+    """The running process, and what systemd would have heard of it. `prefix` is a command that runs it.
 
-    def __init__(self, kiosk: Kiosk, prefix: Sequence[str] = ()) -> None:
+    A long run needs a file as `stderr`: what is in a pipe that nobody reads stops it in the end.
+    """
+
+    def __init__(self, kiosk: Kiosk, prefix: Sequence[str] = (), stderr: int | IO[str] = subprocess.PIPE) -> None:
         address = f"\0punchd-acceptance-{kiosk.folder}"
         self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._manager.bind(address)
@@ -78,7 +81,7 @@ class Punchd:
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-m", "daemon.cli", "run", "--config", str(kiosk.config)],
             env={**os.environ, "NOTIFY_SOCKET": "@" + address[1:]},
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
         self.log = ""
@@ -100,7 +103,8 @@ class Punchd:
 
     def ended(self) -> int:
         """Wait for the end; the exit code, with the log in `log`."""
-        _, self.log = self.process.communicate(timeout=PATIENCE_S)
+        _, said = self.process.communicate(timeout=PATIENCE_S)
+        self.log = said or ""
         return self.process.returncode
 
     def stopped(self) -> int:
