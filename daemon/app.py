@@ -209,6 +209,7 @@ def _assemble(
 def apply(config: Config, intake: Intake, delivery: Delivery, secrets: Secrets) -> None:
     """Put what a reload may change into force."""
     intake.rules = Rules.of(config.attendance, config.readers)
+    delivery.change_rules(policy_of(config))
     delivery.pacer.requests_per_minute = config.connecteam.requests_per_minute
     hide_secrets(config, secrets)
 

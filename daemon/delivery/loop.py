@@ -156,6 +156,13 @@ class Delivery:
         self.network_changed()
         self.wake()
 
+    def change_rules(self, policy: Policy) -> None:
+        """Plan by the owner's new rules from now on; what was learnt of the service meanwhile stays."""
+        self._policy = replace(
+            self._policy, max_shift_s=policy.max_shift_s, after_auto_clock_out=policy.after_auto_clock_out
+        )
+        self.wake()
+
     async def reload(self) -> None:
         """The configuration or key may have changed: read the key again and try. Raises ConfigError."""
         await self._timesheet.reload_key()
