@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from daemon.config_alerts import AlertsConfig, alerts_config, alerts_problems
 from daemon.config_read import Problem, Raw, read
 from daemon.config_secrets import Credentials, find_credentials
 from daemon.errors import ConfigError
@@ -84,6 +85,7 @@ class Config:
     readers: tuple[ReaderConfig, ...] = ()
     metrics_listen: str = ""
     delivered_days: int = 400
+    alerts: AlertsConfig = field(default_factory=AlertsConfig)
     path: Path | None = None
 
 
@@ -126,6 +128,7 @@ def examine(path: Path, environment: Mapping[str, str] | None = None) -> Examine
         problems += found
         problems += _directory_problems(raw, environment)
         problems += _cross_problems(raw)
+        problems += alerts_problems(raw)
     if problems:
         return Examined(None, tuple(problems))
     return Examined(_config(raw, credentials, environment), ())
@@ -165,6 +168,7 @@ def _config(raw: Raw, credentials: Credentials, environment: Mapping[str, str]) 
         readers=tuple(_reader(values) for values in raw.readers),
         metrics_listen=raw.section("metrics")["listen"],
         delivered_days=raw.section("retention")["delivered_days"],
+        alerts=alerts_config(raw.section("alerts")),
         path=raw.path,
     )
 

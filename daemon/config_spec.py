@@ -23,6 +23,9 @@ class Kind(enum.Enum):
     ZONE = "IANA time zone"
     URL = "address of a service"
     LISTEN = "address to listen on"
+    WEBHOOK = "address that takes messages"
+    COMMAND = "list of a program and its arguments"
+    HOURS = "hours of the day"
 
 
 class Needed(enum.Enum):
@@ -47,7 +50,7 @@ class Key:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
-    example: str | float | bool | None = None
+    example: str | float | bool | tuple[str, ...] | None = None
     commented: bool = False  # the example file shows it, but does not set it
 
     def limits(self) -> str:
@@ -86,6 +89,8 @@ SECTIONS: Final = (
     Section("readers", "One table a reader, as many as there are.", repeated=True),
     Section("metrics", "Numbers for a monitoring system, in OpenMetrics text."),
     Section("retention", "What is kept, and for how long."),
+    Section("alerts", "Where alarms go besides punchctl status, each once when it is raised and once when it is over"
+            " (docs/alarms.md)."),
 )  # fmt: skip
 
 KEYS: Final = (
@@ -164,9 +169,22 @@ KEYS: Final = (
     Key("metrics", "listen", Kind.LISTEN, "Where to serve them over HTTP, such as 127.0.0.1:9464; empty for"
         " nowhere.", ""),
 
-    Key("retention", "delivered_days", Kind.WHOLE, "Delivered punches are removed after this, never anything else;"
-        " 0 keeps all.",
+    Key("retention", "delivered_days", Kind.WHOLE, "Delivered punches, and taps that became nothing, are"
+        " removed after this, never anything else; 0 keeps all.",
         400, "days", 0, 36500),
+
+    Key("alerts", "url", Kind.WEBHOOK, "Where to POST them as JSON, signed with the secret. Plain http is accepted for"
+        " loopback only.", None, example="https://alerts.example.org/punchd", commented=True),
+    Key("alerts", "secret_file", Kind.PATH, "A file with the secret shared with that receiver alone, not readable by"
+        " everybody.", None, example="/etc/punchd/alerts.secret", commented=True),
+    Key("alerts", "command", Kind.COMMAND, "A program that is run with the JSON on its standard input, without a shell;"
+        " its whole path, and its arguments.", None, example=("/usr/local/bin/tell", "--kiosk"), commented=True),
+    Key("alerts", "quiet", Kind.HOURS, 'Between these hours of the kiosk\'s day alarms are kept back, such as'
+        ' "22:00-06:00"; those that cannot wait come all the same. Empty for never.', ""),
+    Key("alerts", "gap_minutes", Kind.NUMBER, "Whatever comes and goes, one alarm is told at most this often.", 15,
+        "minutes", 0, 1440),
+    Key("alerts", "queue_hours", Kind.NUMBER, "Punches that have waited longer than this to be delivered are an alarm;"
+        " 0 for never.", 6, "hours", 0, 1000),
 )  # fmt: skip
 
 
@@ -175,12 +193,14 @@ def keys_of(section: str) -> dict[str, Key]:
     return {key.name: key for key in KEYS if key.section == section}
 
 
-def toml(value: str | float | bool | Needed | None) -> str:
+def toml(value: str | float | bool | tuple[str, ...] | Needed | None) -> str:
     """A value as TOML writes it (none of ours needs escapes)."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(toml(one) for one in value)}]"
     return str(value)
 
 

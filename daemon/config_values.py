@@ -134,6 +134,52 @@ def _listen(key: Key, value: object) -> str | Wrong:
     return value
 
 
+def _webhook(key: Key, value: object) -> str | Wrong:
+    """Kept to the letter, query and all: it is the receiver's business."""
+    remedy = f"give an address such as {toml(key.example)}"
+    if not isinstance(value, str):
+        return Wrong(f"is {_named(value)}, not an address", remedy)
+    try:
+        parts = urllib.parse.urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return Wrong(f"is not an address: {error}", remedy)
+    if "@" in parts.netloc:
+        return Wrong("has a user or password in the address", "remove it; messages are signed with secret_file")
+    if parts.scheme not in ("https", "http") or not host or parts.fragment or not re.fullmatch(r"[!-~]+", value):
+        return Wrong("is not a web address", remedy)  # not shown: what it holds may be a secret
+    if parts.scheme == "http" and not _is_loopback(host):
+        return Wrong("is plain http, which anybody on the way can read", f"use https://{parts.netloc}")
+    return value
+
+
+def _command(key: Key, value: object) -> tuple[str, ...] | Wrong:
+    remedy = f"give a list of texts such as {toml(key.example)}"
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        return Wrong(f"is {_named(value)}, not a list of texts", remedy)
+    if not value or not value[0]:
+        return Wrong("names no program", f"{remedy}, or remove the line")
+    if any("\0" in word for word in value):
+        return Wrong("has characters that cannot be passed on", "remove them")
+    return tuple(value)
+
+
+def _hours(key: Key, value: object) -> tuple[int, int] | str | Wrong:
+    """From and to in minutes after midnight; "" for none."""
+    remedy = 'give two times of the day such as "22:00-06:00", or ""'
+    if value == "":
+        return ""
+    found = re.fullmatch(
+        r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)", value if isinstance(value, str) else ""
+    )
+    if found is None:
+        return Wrong(f'is "{value}"' if isinstance(value, str) else f"is {_named(value)}", remedy)
+    begin, end = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])
+    if begin == end:
+        return Wrong(f'"{value}" begins where it ends', remedy)
+    return begin, end
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -163,4 +209,7 @@ _CHECKS: dict[Kind, Callable[[Key, object], object]] = {
     Kind.ZONE: _zone,
     Kind.URL: _url,
     Kind.LISTEN: _listen,
+    Kind.WEBHOOK: _webhook,
+    Kind.COMMAND: _command,
+    Kind.HOURS: _hours,
 }
