@@ -5,8 +5,9 @@ The list is the tapper's own. It is held against the sandbox's store (sandbox/ta
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Control:
         """Wait until nothing is on its way any more; the status. Looks again at each thing that happens."""
         return self.until(lambda status: not any(status["queue"][state] for state in ("pending", "held", "in_flight")))
 
-    def until(self, condition: Any) -> dict[str, Any]:
+    def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait until the status satisfies a condition; it is looked at again whenever something happened."""
         with self._http.stream("GET", "/v1/events") as events:
             for line in events.iter_lines():
@@ -68,6 +69,18 @@ class Control:
                 status: dict[str, Any] = self.get("status")
                 if condition(status):
                     return status
+        raise EndedError("punchd ended while it was waited for")
+
+    def after(self, do: Callable[[], None], *names: str) -> dict[str, Any]:
+        """Do something and wait for one of these events to come of it; the event."""
+        with self._http.stream("GET", "/v1/events") as events:
+            for line in events.iter_lines():
+                if line.startswith(": watching"):
+                    do()
+                elif line.startswith("data:"):
+                    event: dict[str, Any] = json.loads(line.removeprefix("data:"))
+                    if event["event"] in names:
+                        return event
         raise EndedError("punchd ended while it was waited for")
 
     def close(self) -> None:
