@@ -91,7 +91,7 @@ def test_what_the_service_needs_stays_open():
         {"ProtectClock", "ProcSubset", "PrivateDevices", "PrivateNetwork", "DynamicUser", "RootDirectory"}
     )
     assert value("PrivateUsers") == "identity"
-    assert value("DeviceAllow") == "char-input r"
+    assert value("DeviceAllow") == "char-input rw"
     assert {"AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"} == set(value("RestrictAddressFamilies").split())
     filters = values("SystemCallFilter")
     denied = next(number for number, text in enumerate(filters) if text.startswith("~@privileged"))
