@@ -5,7 +5,7 @@ PY := .venv/bin/python
 ALONE := flock Makefile
 PIP := $(ALONE) $(PY) -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help setup demo test check install test-vm
+.PHONY: help setup demo test check install test-vm crash
 
 help:
 	@echo 'make setup   .venv with punchd and punchctl; needs Python >= 3.11, no root, no compiler'
@@ -13,6 +13,7 @@ help:
 	@echo 'make test    the whole suite, with a real pcscd and virtual cards; installs what it needs on Debian'
 	@echo 'make check   format, lint, types, import rules, the systemd unit'
 	@echo 'make install where a kiosk looks for it (PREFIX=/usr/local, DESTDIR=, PYTHON=/usr/bin/python3); see docs/kiosk.md'
+	@echo 'make crash   a kill at every write, sync and send of a day at the door; some twenty minutes'
 	@echo 'make test-vm a whole kiosk in a virtual machine: systemd, USB readers, unplugging, power cuts; some minutes'
 
 setup: .venv/.setup
@@ -54,3 +55,7 @@ install:
 # Not part of `make test`: it takes minutes, and 400 MB once. The file's name keeps it out of every other run.
 test-vm: .venv/.check
 	@$(PY) -m pytest tests/vm/kiosk_in_a_machine.py
+
+# `make test` tries a spread of these.
+crash: .venv/.test
+	@CRASH_STEPS=all $(PY) -m pytest tests/acceptance/test_kill_at_every_step.py
