@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from daemon.control.client import RefusedByDaemonError, SocketPathError, UnreachableError
+from daemon.control.commands.audit import cmd_audit
 from daemon.control.commands.base import FailedError, Run, common, print_json
 from daemon.control.commands.export import cmd_export
 from daemon.control.commands.kiosk import cmd_events, cmd_present, cmd_readers, cmd_status, cmd_tap, sync
@@ -52,7 +53,7 @@ def root() -> None:
 
 
 for _command in (cmd_status, cmd_present, cmd_tap, employees, badges, punches, review, sync, cmd_readers, cmd_events,
-                 cmd_export):  # fmt: skip
+                 cmd_export, cmd_audit):  # fmt: skip
     root.add_command(_command)
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TIMEOUT_S = 30.0
 #: Several heartbeats of an event stream (daemon/control/server.py): silence beyond this is a dead daemon.
 SILENCE_S = 60.0
+#: What asks the service person by person takes its time on a small plan; a daemon that dies ends it at once.
+PACED_S = 4 * 3600.0
 RUNTIME_DIR = Path("/run/punchd")
 
 
@@ -129,6 +131,21 @@ class Client:
     def employees_import(self, csv_text: bytes) -> Any:
         """Merge a CSV into the directory."""
         return self._ask("POST", "/v1/employees/import", csv_text)
+
+    def employees_sync(self, assignments: str) -> Any:
+        """Take the service's people into the directory; `assignments` some, all or none."""
+        return self._ask("POST", "/v1/employees/sync", {"assignments": assignments}, timeout_s=PACED_S)
+
+    def audit(self, **filters: Any) -> Iterator[Any]:
+        """What was punched held against the timesheet, line by line as it is read; filters: since, until, employee."""
+        given = {name: value for name, value in filters.items() if value is not None}
+        with self._open("GET", f"/v1/audit?{urlencode(given)}", timeout_s=PACED_S) as response:
+            text = b""
+            for text in response:
+                if text.strip() not in (b"[", b"]", b"[]"):
+                    yield _parsed(text.strip().removesuffix(b","))
+            if not text.strip().endswith(b"]"):
+                raise UnreachableError("cannot read the whole audit: the answer broke off; see journalctl -u punchd")
 
     def employees_add(self, user_id: str, name: str, badge: str | None = None, job_id: str | None = None) -> Any:
         """Add one employee."""

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from daemon.control import api_acting as acting
 from daemon.control import api_people as people
 from daemon.control import api_reading as reading
+from daemon.control import api_timesheet as timesheet
 from daemon.control.api_export import api_export
 from daemon.control.call import Answer, Call
 from daemon.control.metrics import api_metrics
@@ -66,6 +67,9 @@ ROUTES: tuple[Route, ...] = (
     _act("POST", "/v1/taps", acting.api_tap),
     _act("POST", "/v1/employees", people.api_employees_add),
     _act("POST", "/v1/employees/import", people.api_employees_import, IMPORT_MAX),
+    # Both read page by page, within the account's budget; a caller who hangs up ends that.
+    Route("POST", "/v1/employees/sync", timesheet.api_employees_sync, Access.ACT, BODY_MAX),
+    Route("GET", "/v1/audit", timesheet.api_audit, Access.ACT),
     _act("DELETE", "/v1/employees/{id}", people.api_employees_remove),
     _act("POST", "/v1/badges", people.api_badges_assign),
     # Stops waiting when the caller hangs up: the next tap must not go to somebody who is no longer asked for.

@@ -15,7 +15,9 @@ from typing import Any
 from daemon.alarms import Alarm
 from daemon.control.kiosk import DeliveryStatus, ImportReport, ReaderStatus
 from daemon.control.times import rfc3339
+from daemon.delivery.audit import Line
 from daemon.events import Event
+from daemon.intake.staff import StaffReport
 from daemon.model import Badge, Employee, Punch, TapAnswer, UnknownBadge
 from daemon.queue.deliveries import Counts, History
 from daemon.reasons import REASONS
@@ -120,6 +122,33 @@ def import_view(report: ImportReport) -> dict[str, Any]:
         "unchanged": report.unchanged,
         "badges": report.badges,
         "punches": report.punches,
+    }
+
+
+def staff_view(report: StaffReport) -> dict[str, Any]:
+    """What a sync of the directory did, what it left to a person, and whom the service does not know."""
+    return {
+        **report.counts(),
+        "conflicts": [dataclasses.asdict(conflict) for conflict in report.conflicts],
+        "unknown": [{"user_id": employee.user_id, "name": employee.name} for employee in report.unknown],
+    }
+
+
+def audit_view(line: Line) -> dict[str, Any]:
+    """One line of an audit."""
+    return {
+        "verdict": line.verdict,
+        "user_id": line.user_id,
+        "name": line.name,
+        "direction": line.direction,
+        "punched_at": _instant(line.punched_at),
+        "shown_at": _instant(line.shown_at),
+        "off_s": line.off_s,
+        "punch_id": line.punch_id,
+        "shift_id": line.shift_id,
+        "state": line.state,
+        "reason": line.reason,
+        "detail": line.detail,
     }
 
 

@@ -67,7 +67,7 @@ class SandboxAdmin:
         """`up`, `refusing` or `cut`."""
         self.post("/cable", state=state)
 
-    def edit(self, name: str, **arguments: Any) -> Any:
+    def edit(self, name: str, /, **arguments: Any) -> Any:
         """A manager's edit."""
         return self.post(f"/edits/{name}", **arguments)
 

@@ -9,6 +9,7 @@ import click
 
 from daemon.control import screens
 from daemon.control.commands.base import Instant, Run, common, example
+from daemon.control.screens_timesheet import staff_screen
 
 
 @click.group("employees")
@@ -61,6 +62,29 @@ def cmd_employees_add(run: Run, user_id: str, name: str, badge: str | None, job_
     run.show(client, [answer], screens.employees_screen) if not run.json else run.show(
         client, answer, screens.employees_screen
     )
+
+
+@employees.command("sync", epilog=example("punchctl employees sync", "punchctl employees sync --assignments all"))
+@click.option(
+    "--assignments",
+    type=click.Choice(["some", "all", "none"]),
+    default="some",
+    show_default=True,
+    help="Of how many people with a badge to ask whether they may punch: one request each. "
+    "`some` is a tenth of the day's requests.",
+)
+@common
+@click.pass_obj
+def cmd_employees_sync(run: Run, assignments: str) -> None:
+    """Take over the service's people: names, who left, and badges from the field that badge_field names.
+
+    What was decided at this kiosk stands (badges given, freed or blocked, people removed); where the service says
+    otherwise, that is told. People the service does not list are left alone.
+    """
+    client = run.client()
+    if sys.stderr.isatty():
+        print("Reading the service's people …", file=sys.stderr, flush=True)
+    run.show(client, client.employees_sync(assignments), staff_screen)
 
 
 @employees.command("remove", epilog=example("punchctl employees remove 9170357"))
