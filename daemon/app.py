@@ -37,8 +37,10 @@ from daemon.queue.records import list_trusts
 from daemon.reload import Reload
 from daemon.service import Orders, Parts, Service
 from daemon.tallies import Tallies
+from daemon.timesheets.connecteam.client import system_tls
 from daemon.timesheets.connecteam.timesheet import ConnecteamTimesheet
 from daemon.timesheets.counted import Counted
+from daemon.upkeep import upkeep
 from daemon.watches import ClockWatch, DatabaseWatch, StatusLine, Watchdog, watch_links
 from drivers.pcsc import PcscReader
 from drivers.reader import EvidenceSource, Reader
@@ -216,7 +218,8 @@ def apply(config: Config, intake: Intake, delivery: Delivery, secrets: Secrets) 
 
 def hide_secrets(config: Config, secrets: Secrets) -> None:
     """Keep the key out of the log, whoever would write it there. A file that cannot be read holds nothing to hide."""
-    for path in (config.connecteam.api_key_file, config.connecteam.oauth_client_secret_file):
+    service = config.connecteam
+    for path in (service.api_key_file, service.oauth_client_secret_file, config.alerts.secret_file):
         if path is not None:
             with suppress(OSError, UnicodeDecodeError):
                 secrets.add(path.read_text().strip())
@@ -284,6 +287,7 @@ def _watches(
         return always
     return (
         *always,
+        *upkeep(kiosk.config, kiosk.database, kiosk.timekeeper, kiosk.alarms, around.rng, system_tls),
         ("status_line", status.run),
         ("event_loop", kiosk.tallies.watch_lag),
         ("watchdog", watchdog.run),

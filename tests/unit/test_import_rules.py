@@ -27,6 +27,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "daemon.watches": ("daemon.queue",),
     "daemon.keeping": ("daemon.queue",),
     "daemon.alerts": ("daemon.queue",),
+    "daemon.upkeep": ("daemon.keeping", "daemon.alerts", "daemon.queue"),
     "daemon.timesheets.timesheet": (),
     "daemon.timesheets": ("daemon.timesheets.timesheet", "daemon.queue"),
     "daemon.delivery": ("daemon.queue", "daemon.timesheets.timesheet"),
