@@ -55,6 +55,7 @@ def test_the_commands_run_the_installed_code(installed):
     told = run(installed / "bin" / "punchd", "--version")
     assert (told.returncode, told.stdout.split()[-1]) == (0, __version__)
     assert run(installed / "bin" / "punchctl", "--help").returncode == 0
+    assert run(installed / "bin" / "punchctl", "status", "--socket", "/nowhere").returncode == 69
     traced = run(sys.executable, "-I", "-v", installed / "bin" / "punchd", "--version").stderr
     assert str(installed / "lib/punchd/daemon/cli.py") in traced
     assert str(ROOT / "daemon") not in traced
