@@ -13,7 +13,7 @@ help:
 	@echo 'make test    the whole suite, with a real pcscd and virtual cards; installs what it needs on Debian'
 	@echo 'make check   format, lint, types, import rules, the systemd unit'
 	@echo 'make install where a kiosk looks for it (PREFIX=/usr/local, DESTDIR=, PYTHON=/usr/bin/python3); see docs/kiosk.md'
-	@echo 'make crash   a kill at every write, sync and send of a day at the door; some twenty minutes'
+	@echo 'make crash   a kill at every write, sync and send of a day at the door; some ten minutes'
 	@echo 'make test-vm a whole kiosk in a virtual machine: systemd, USB readers, unplugging, power cuts; some minutes'
 
 setup: .venv/.setup
