@@ -15,8 +15,9 @@ from daemon.delivery.audit import Line, Verdict
 from daemon.delivery.healing import checks, days_of, healed, merged
 from daemon.delivery.reading import read_people
 from daemon.errors import RefusedError
+from daemon.model import Employee
 from daemon.queue import people
-from daemon.timesheets.timesheet import Standing, Standings
+from daemon.timesheets.timesheet import ReadPeople, Standing, Standings
 from sandbox.connecteam.limits import SMALL_BUSINESS
 from sandbox.faults import Kind
 from tests.support.delivery_bench import ANNA, BOB, Bench, on_bench
@@ -156,5 +157,28 @@ def test_people_beyond_a_page_are_all_read(tmp_path: Path) -> None:
         bench.sandbox.faults.set(kind=Kind.TRUNCATED, path="*/users", skip=1)
         with pytest.raises(RefusedError, match="Cannot read the people"):
             await read_people(bench.delivery.ask)
+
+    on_bench(tmp_path, story)
+
+
+def test_asking_who_is_assigned_spends_a_tenth_of_the_day_unless_told_otherwise(tmp_path: Path) -> None:
+    """On 100 requests a day 10 of 15 people are asked about; `all` asks on until the budget stops it, and says so."""
+
+    async def story(bench: Bench) -> None:
+        holders = [Employee(str(5000 + number), f"N {number}", badges=("04",)) for number in range(15)]
+        for employee in holders:
+            bench.sandbox.company.add_user(employee.user_id, employee.name, clocks=set())
+        limits = bench.sandbox.company.limits
+        limits.plan = SMALL_BUSINESS
+        await bench.delivery.ask(ReadPeople())
+        kiosk: Any = SimpleNamespace(delivery=bench.delivery)
+        told = await api_timesheet._check(kiosk, holders, "some")
+        assert (len(told["not_assigned"]), told["unchecked"], told["unchecked_because"]) == (10, 5, None)
+        assert (await api_timesheet._check(kiosk, holders, "none"))["unchecked"] == 15
+        limits.day.used = limits.plan.per_day - 15
+        told = await api_timesheet._check(kiosk, holders, "all")
+        assert 0 < len(told["not_assigned"]) < 15
+        assert "budget" in told["unchecked_because"]
+        assert all(entry.status == 200 for entry in bench.sandbox.log.entries)
 
     on_bench(tmp_path, story)
