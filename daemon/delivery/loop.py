@@ -273,7 +273,9 @@ class Delivery:
         """The rest until the earliest of: `at`, a plan's own time, a look at the key, a probe, reads allowed again."""
         times = [at, self._board.next_wake() or float("inf"), self._reads_again_at]
         if self._wants_idle_reads() and self._outlook.read_at is not None:
-            times.append(max(self._outlook.read_at, self.gate.ready_at(now)))
+            # Where the budget does not allow it yet it is not due: else the loop would spin until the budget does.
+            allowed_at = max(self.gate.ready_at(now), self.pacer.ready_at(now, live=False))
+            times.append(max(self._outlook.read_at, allowed_at))
         if self.gate.halt is not None and not self.gate.paused:
             times.append(now + KEY_LOOK_S)
         if not self.gate.paused and self._wants_trust():
