@@ -110,6 +110,13 @@ def _completed_shift(walk: Walk, index: int, *, expired: bool = True) -> bool:
         return walk.read(index, expired=expired)
     assert walk.view is not None
     record = walk.view.overlapping(start.second, end.second)
+    if (
+        record is not None
+        and record.end is None
+        and end.second - walk.policy.max_shift_s <= record.start < start.second
+    ):
+        # As the service would have answered in time; the clock-out then ends the shift that is open.
+        return walk.review(index, "already_open", described(record))
     if record is not None:
         walk.review(index + 1, "overlaps_existing_shift", described(record))
         return walk.review(index, "overlaps_existing_shift", described(record))
@@ -164,6 +171,10 @@ def _already_ended(walk: Walk, index: int, record: ShiftRecord) -> bool:
     if record.end == punch.second:
         return walk.deliver(index, record, RecordedAs.CLOCK_OUT)
     if not record.auto_ended:
+        assert walk.view is not None
+        opened_since = walk.view.open_before(punch.second, walk.policy.max_shift_s)
+        if opened_since is not None and record.end is not None and opened_since.start >= record.end:
+            return _foreign_clock_out(walk, index)  # a phone's break: the person leaves the shift that they are in
         return walk.review(index, "already_clocked_out", described(record))
     if walk.policy.after_auto_clock_out == "correct" and not walk.gave_up_closing(index):
         return walk.send(index, CloseShift(punch.user_id, record.id, punch.second, reference(punch)))

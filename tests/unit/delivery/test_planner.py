@@ -154,13 +154,31 @@ def test_an_expired_clock_in_goes_as_one_completed_shift_with_its_own_clock_out(
     assert plan.expired
 
 
-@pytest.mark.parametrize("other", [shift("x", -1, 1), shift("x", 7, 20), shift("x", 2, 3), shift("x", -3)])
+@pytest.mark.parametrize("other", [shift("x", -1, 1), shift("x", 7, 20), shift("x", 2, 3), shift("x", -7)])
 def test_a_completed_shift_that_something_overlaps_needs_a_person(other):
-    """Row "completed shift, something on the server overlaps it", an open one included."""
+    """Row "completed shift, something on the server overlaps it", one that was left open long ago included."""
     plan = plan_lane([punch("in", 0), punch("out", 8)], seen(13.9, other), moment(14), POLICY)
     assert {reason for _, _, reason in verdicts(plan)} == {"overlaps_existing_shift"}
     assert len(plan.verdicts) == 2
     assert plan.request is None
+
+
+def test_an_expired_pair_inside_an_open_shift_ends_that_shift():
+    """As in time, row "already open": the clock-in needs a person, the clock-out ends the open shift."""
+    plan = plan_lane([punch("in", 0), punch("out", 8)], seen(13.9, shift("x", -3)), moment(14), POLICY)
+    assert verdicts(plan) == [("in-0", "review", "already_open")]
+    assert sent(plan) == EndShift("7", second(8), "x")
+
+
+@pytest.mark.parametrize(("now", "step"), [(16.1, EndShift("7", second(16), "p")), (30, None)])
+def test_a_clock_out_after_a_phones_break_ends_the_shift_that_the_phone_opened(now, step):
+    """The kiosk's shift was ended by the phone, which opened another: that one is the shift that the person leaves."""
+    lane = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 16)]
+    on_phone = shift("s1", 8, 12, by="mobile"), shift("p", 12.5, started_by="mobile")
+    view = seen(now - 0.05, *on_phone)
+    assert sent(plan_lane(lane, view, moment(now), POLICY)) == (step or CloseShift("7", "p", second(16), "out-16"))
+    before_the_tap = seen(15, *on_phone)
+    assert isinstance(plan_lane(lane, before_the_tap, moment(16.1), POLICY).request, Read)
 
 
 def test_a_completed_shift_already_on_the_timesheet_is_delivered_whole():
