@@ -59,6 +59,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         selector.jump = self._jump
         self._virtual_s = 0.0
         super().__init__(selector)
+        # The loop's own resolution is a nanosecond, which a year of virtual seconds no longer holds: what is due now
+        # would for ever be due a little later.
+        self._clock_resolution = 1e-6
         self.set_exception_handler(self._remember)
         #: What no task handled; `run_virtual` raises it.
         self.unhandled: list[BaseException] = []
