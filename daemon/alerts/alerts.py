@@ -47,12 +47,14 @@ class Alerts:
         self._database, self._timekeeper, self._alarms = database, timekeeper, alarms
         self._rng, self._pauses = rng, pauses
         self._started_s = timekeeper.evidence().boottime_s
+        self._noticed: set[str] = set()  # as many as there are alarms
         self._book: Book | None = None
         self._news = asyncio.Event()
         self._work = {name: asyncio.Event() for name in channels}
 
     def heard(self, alarm: Alarm, raised: bool) -> None:
         """An alarm changed."""
+        self._noticed.add(alarm.code)
         self._news.set()
 
     async def run(self) -> None:
@@ -71,7 +73,14 @@ class Alerts:
             self._news.clear()
             now = self._timekeeper.now()
             up_s = self._timekeeper.evidence().boottime_s - self._started_s
-            decision = decide(self._alarms.standing(), self._now_told.told, self._rules, now=now, up_s=up_s)
+            decision = decide(
+                self._alarms.standing(),
+                self._now_told.told,
+                self._rules,
+                now=now,
+                up_s=up_s,
+                noticed=self._noticed,
+            )
             if decision.changes:
                 told = self._now_told.tell(decision.changes, list(self._channels), now, self._new_id)
                 await self._keep(told.forget(now, self._rules.gap_s))

@@ -6,7 +6,7 @@ gap or the quiet hours folds into its last state, and a restart repeats nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -79,8 +79,20 @@ class Decision:
     look_in_s: float | None
 
 
-def decide(standing: Sequence[Alarm], told: Mapping[str, Told], rules: Rules, *, now: float, up_s: float) -> Decision:
-    """Compare what stands with what was told. `up_s` is how long this process has run."""
+def decide(
+    standing: Sequence[Alarm],
+    told: Mapping[str, Told],
+    rules: Rules,
+    *,
+    now: float,
+    up_s: float,
+    noticed: Collection[str],
+) -> Decision:
+    """Compare what stands with what was told.
+
+    `up_s` is how long this process has run, `noticed` the codes of all alarms that stood in that time: what was told
+    before and not noticed since may still be wrong.
+    """
     alarms = {alarm.code: alarm for alarm in standing if _leaves(alarm.code) is not Leaves.NO}
     changes, waits = [], []
     for code in sorted({*alarms, *told}, key=lambda code: (alarms[code].since if code in alarms else 0.0, code)):
@@ -88,7 +100,7 @@ def decide(standing: Sequence[Alarm], told: Mapping[str, Told], rules: Rules, *,
         raised = code in alarms
         if raised == (last is not None and last.raised):
             continue
-        wait_s = max(_gap_left(last, rules, now), 0.0 if raised else START_GRACE_S - up_s)
+        wait_s = max(_gap_left(last, rules, now), 0.0 if raised or code in noticed else START_GRACE_S - up_s)
         if rules.quiet is not None and _leaves(code) is not Leaves.AT_ONCE:
             wait_s = max(wait_s, rules.quiet.wait_s(now))
         if wait_s > 0:

@@ -33,9 +33,11 @@ class Box:
         self.rules = Rules(gap_s, quiet)
         self.book = book or Book()
         self.standing: dict[str, Alarm] = {}
+        self.noticed: set[str] = set()
         self.heard: list[tuple[float, str, bool]] = []
 
     def set(self, code: str) -> None:
+        self.noticed.add(code)
         self.standing.setdefault(code, Alarm(code, self.now, f"{code} is so"))
         self.look()
 
@@ -44,9 +46,9 @@ class Box:
         self.look()
 
     def look(self) -> float | None:
-        decision = decide(
-            list(self.standing.values()), self.book.told, self.rules, now=self.now, up_s=self.now - self.started
-        )
+        up_s = self.now - self.started
+        alarms = list(self.standing.values())
+        decision = decide(alarms, self.book.told, self.rules, now=self.now, up_s=up_s, noticed=self.noticed)
         self.book = self.book.tell(decision.changes, ["url"], self.now, lambda: "id").forget(self.now, self.rules.gap_s)
         self.heard += [(self.now, change.code, change.raised) for change in decision.changes]
         return decision.look_in_s
@@ -258,7 +260,7 @@ def test_a_refused_message_lets_the_others_pass_and_goes_at_last():
 def test_each_channel_has_its_own_line():
     """What one has brought still waits for the other, under the same id."""
     box = Box(NOON)
-    changes = decide([Alarm("halted", NOON, "x")], {}, box.rules, now=NOON, up_s=0).changes
+    changes = decide([Alarm("halted", NOON, "x")], {}, box.rules, now=NOON, up_s=0, noticed=()).changes
     book = Book().tell(changes, ["url", "command"], NOON, lambda: "id-1")
     book = book.sent(book.next("url"))
     assert book.next("url") is None
