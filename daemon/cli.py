@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -98,6 +99,8 @@ def _run(path: Path, secrets: log.Secrets) -> int:
     """Run the service to its end; the exit code. What ended it goes to stderr, in lines for people."""
     from daemon import app  # `check` and `--help` do without all that a service loads
 
+    # Nothing of the memory, with badges and the key in it, is left behind, however the service was started.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     notifier = Notifier.from_environment(os.environ)
     try:
         asyncio.run(app.run(load(path), app.Surroundings(notifier=notifier, secrets=secrets)))
