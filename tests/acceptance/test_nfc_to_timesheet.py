@@ -118,16 +118,19 @@ def test_cards_become_rows_with_the_seconds_they_were_held_up(scene):
 
 
 def test_a_card_left_on_the_reader_is_one_tap(scene):
-    """It rests there beyond the repeat time; only taken away and put on again it is a second tap."""
+    """It rests there beyond the repeat time while others tap beside it; only put on again it is a second tap."""
     card = VirtualCard(BADGE)
     resting = scene.put_on(card, ANNA, Meaning.COMES)
     scene.taps.append(resting)
     scene.until_later(resting)
+    other = VirtualCard(UNKNOWN)
+    scene.control.after(lambda: other.put_on(scene.pcscd.ports[1]), "tap.unknown")
+    other.take_away()
     assert scene.judged() == []
-    assert scene.taps_seen() == 1
+    assert scene.taps_seen() == 2
     card.take_away()
     scene.present(card, ANNA, Meaning.LEAVES)
-    assert scene.taps_seen() == 2
+    assert scene.taps_seen() == 3
     assert scene.judged() == []
 
 

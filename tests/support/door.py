@@ -62,6 +62,7 @@ class Control:
 
     def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait until the status satisfies a condition; it is looked at again whenever something happened."""
+        patient_until = time.monotonic() + PATIENCE_S
         with self._http.stream("GET", "/v1/events") as events:
             for line in events.iter_lines():
                 if not line.startswith((":", "data:")):
@@ -69,6 +70,8 @@ class Control:
                 status: dict[str, Any] = self.get("status")
                 if condition(status):
                     return status
+                # The stream breathes every now and then also where nothing happens any more.
+                assert time.monotonic() < patient_until, f"it did not come to this: {status}"
         raise EndedError("punchd ended while it was waited for")
 
     def after(self, do: Callable[[], None], *names: str) -> dict[str, Any]:
