@@ -1,0 +1,101 @@
+"""What keeps everything from moving, or one feature: a disputed clock, a certificate, a key that may not read."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from daemon.timesheets.timesheet import CertificateTime, Reply
+from sandbox.faults import Kind
+from tests.support.delivery_bench import ANNA, BOB, CARL, Bench, on_bench
+
+HOUR = 3600
+
+
+def codes(bench: Bench) -> list[str]:
+    """The alarms that stand."""
+    return sorted(alarm.code for alarm in bench.alarms.standing())
+
+
+def test_a_date_far_from_ours_is_doubt_whatever_ntp_says(tmp_path: Path) -> None:
+    """Synchronised, and yet a minute ahead of the service: nothing more is sent, what waits is held for the clock."""
+
+    async def story(bench: Bench) -> None:
+        bench.clock.step(60)
+        first = await bench.punch(ANNA, "clock_in", ago_s=70)
+        await asyncio.sleep(30)
+        assert bench.timekeeper.doubt is not None
+        await bench.punch(BOB, "clock_in")
+        await asyncio.sleep(HOUR)
+        assert set(bench.requests()) == {"GET me"}
+        assert {p.reason for p in await bench.punches()} == {"clock_untrusted"}
+        bench.clock.step(-60)
+        bench.timekeeper.forget_doubt()
+        await asyncio.sleep(HOUR)
+        assert (await bench.state(first))[0] == "delivered"
+
+    on_bench(tmp_path, story)
+
+
+def test_a_certificate_out_of_its_time_on_an_untrusted_clock_is_a_clock_alarm(tmp_path: Path) -> None:
+    """Not "offline, who knows why": the alarm says that the clock is probably wrong, and goes when a request does."""
+
+    async def story(bench: Bench) -> None:
+        bench.clock.reboot(behind_s=3)
+        carry_out = bench.timesheet.carry_out
+
+        async def too_early(step):  # type: ignore[no-untyped-def]
+            return Reply(CertificateTime("certificate is not yet valid"))
+
+        bench.timesheet.carry_out = too_early  # type: ignore[method-assign]
+        punch = await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(60)
+        assert "certificate_time" in codes(bench)
+        bench.timesheet.carry_out = carry_out  # type: ignore[method-assign]
+        await asyncio.sleep(HOUR)
+        assert "certificate_time" not in codes(bench)
+        assert (await bench.state(punch))[0] == "delivered"
+
+    on_bench(tmp_path, story)
+
+
+def test_a_key_that_may_not_read_still_punches(tmp_path: Path) -> None:
+    """403 on a look-up disables look-ups, with an alarm; live punches go, what needs a read is held and says so."""
+
+    async def story(bench: Bench) -> None:
+        fault = bench.sandbox.faults.set(
+            kind=Kind.ERROR, path="*/time-activities", method="GET", status=403, text="Forbidden"
+        )
+        old = await bench.punch(CARL, "clock_in", ago_s=HOUR)
+        await asyncio.sleep(60)
+        assert codes(bench) == ["look_up_refused"]
+        await bench.punch(ANNA, "clock_in")
+        foreign = await bench.punch(BOB, "clock_out")
+        await asyncio.sleep(60)
+        assert (await bench.state(old))[0] == "delivered"
+        assert await bench.state(foreign) == ("held", "look_up_refused")
+        assert [row[0] for row in bench.sheet()] == [ANNA, CARL]
+        assert bench.delivery.status().state == "online"
+        bench.sandbox.faults.clear(fault.id)
+        bench.sandbox.manager.phone_clock_in(BOB, bench.second(2 * HOUR))
+        await bench.delivery.sync_now()
+        await asyncio.sleep(60)
+        assert await bench.all_delivered()
+        assert codes(bench) == []
+
+    on_bench(tmp_path, story)
+
+
+def test_one_persons_write_that_is_forbidden_halts_everything(tmp_path: Path) -> None:
+    """403 as JSON on a punch call is the key's trouble: halted, and nothing moves to review."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.faults.set(kind=Kind.ERROR, path="*/clock-in", status=403, text="Forbidden", count=1)
+        punch = await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(60)
+        assert (await bench.state(punch))[0] == "pending"
+        assert bench.delivery.status().state == "halted"
+        await asyncio.sleep(HOUR)
+        assert await bench.all_delivered()
+
+    on_bench(tmp_path, story)

@@ -1,0 +1,276 @@
+"""The rules of delivery, row by row, each with the tests that prove it: a row whose test is gone is not proven."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[2]
+PLANNER, SETTLE, PACING = (
+    "unit/delivery/test_planner.py",
+    "unit/delivery/test_settle.py",
+    "unit/delivery/test_pacing.py",
+)
+PROMISES, ANSWERS = "unit/delivery/test_planner_properties.py", "unit/test_connecteam_answers.py"
+LOOP, BATCHES = "integration/delivery/test_delivery_loop.py", "integration/delivery/test_delivery_batches.py"
+GATE, READS = "integration/delivery/test_delivery_gate.py", "integration/delivery/test_reads.py"
+CLIENT, DECIDE = "integration/test_connecteam_client.py", "integration/delivery/test_decisions.py"
+DAYS, SERVICES = "simulation/test_days_of_people.py", "contract/test_timesheets.py"
+ATTEND, TIMES = "unit/intake/test_attendance.py", "integration/intake/test_times.py"
+ACCEPT, KEPT = "integration/intake/test_accept.py", "integration/intake/test_kept_taps.py"
+
+Proof = tuple[str, str]  # file, test
+
+CAPABILITIES: dict[str, list[Proof]] = {
+    "open a shift now, close it later": [(SERVICES, "test_a_clock_in_and_its_clock_out_stand_there_at_their_seconds")],
+    "how far back that reaches": [(PLANNER, "test_the_window_ends_with_its_margin_by_the_services_clock")],
+    "record a completed shift": [(SERVICES, "test_a_completed_shift_stands_there_with_our_mark")],
+    "completed shifts only": [(PLANNER, "test_a_service_without_live_shifts_gets_completed_ones")],
+    "close an open shift late, read back": [
+        (SERVICES, "test_an_open_shift_of_the_past_gets_its_end"),
+        (SETTLE, "test_an_update_is_believed_only_when_read_back"),
+        (PLANNER, "test_closing_by_update_can_be_switched_off"),
+    ],
+    "look up by days and users": [(SERVICES, "test_a_look_up_tells_all_that_touches_the_time_asked_for")],
+    "a mark of ours": [(PLANNER, "test_our_reference_in_the_note_finds_a_rounded_record")],
+}
+
+LANES: dict[str, list[Proof]] = {
+    "order within a person": [(PROMISES, "test_no_punch_overtakes_an_earlier_one_that_could_go")],
+    "one request in flight a lane": [(PROMISES, "test_one_request_a_lane_and_only_for_its_own_pending_punches")],
+    "inside the window first, oldest first": [(PACING, "test_oldest_first_inside_the_window")],
+    "expired yields, one in ten": [(PACING, "test_what_has_expired_yields_but_gets_one_request_in_ten")],
+    "expired by the service's clock, with the margin": [
+        (PLANNER, "test_the_window_ends_with_its_margin_by_the_services_clock")
+    ],
+    "TOO_OLD means plan again": [(PLANNER, "test_the_services_too_old_means_plan_again_as_expired")],
+    "a review holds its own counterpart": [(PLANNER, "test_a_clock_in_in_review_holds_its_own_clock_out_only")],
+    "a review holds live punches while its shift is open": [
+        (PLANNER, "test_a_clock_out_in_review_holds_live_punches_while_its_shift_is_open")
+    ],
+    "a completed shift in review holds nothing": [(PLANNER, "test_a_completed_shift_in_review_holds_back_nothing")],
+    "one person's trouble": [(LOOP, "test_one_persons_trouble_is_nobody_elses")],
+    "an error while planning one person": [
+        (LOOP, "test_a_fault_of_ours_on_one_person_puts_theirs_in_review_and_others_go_on")
+    ],
+    "longer than max_shift_hours": [
+        (PLANNER, "test_a_shift_longer_than_the_limit_is_never_sent"),
+        (DAYS, "test_a_care_shift_of_24_hours"),
+    ],
+    "at least one second": [(PLANNER, "test_a_clock_out_in_the_second_of_its_clock_in_needs_a_person")],
+}
+
+NEXT: dict[str, list[Proof]] = {
+    "any, clock not trusted": [
+        (PLANNER, "test_nothing_is_sent_on_an_untrusted_clock"),
+        (DAYS, "test_the_clock_is_wrong_at_boot"),
+    ],
+    "any, already recorded": [
+        (PLANNER, "test_a_clock_in_already_on_the_timesheet_is_delivered"),
+        (PLANNER, "test_a_completed_shift_already_on_the_timesheet_is_delivered_whole"),
+    ],
+    "clock-in, inside": [(PLANNER, "test_a_clock_in_inside_the_window_is_sent_with_its_second")],
+    "clock-in, inside a finished shift": [(PLANNER, "test_a_clock_in_inside_a_finished_shift_needs_a_person")],
+    "clock-in expired, its clock-out queued": [
+        (PLANNER, "test_an_expired_clock_in_goes_as_one_completed_shift_with_its_own_clock_out"),
+        (DAYS, "test_a_night_shift"),
+        (DAYS, "test_lunch"),
+    ],
+    "clock-in expired, no clock-out yet": [
+        (PLANNER, "test_an_expired_clock_in_waits_for_its_clock_out_then_needs_a_person")
+    ],
+    "clock-in expired, another clock-in next": [
+        (PLANNER, "test_an_expired_clock_in_before_another_clock_in_needs_a_person_and_the_later_goes_on"),
+        (DAYS, "test_a_forgotten_clock_out_while_offline"),
+    ],
+    "clock-out inside, its clock-in delivered": [
+        (PLANNER, "test_a_clock_out_closes_the_shift_its_clock_in_opened"),
+        (SETTLE, "test_a_clock_out_that_closed_another_shift_needs_a_person"),
+    ],
+    "clock-out, its clock-in unknown here": [
+        (PLANNER, "test_a_clock_out_of_a_phones_shift_closes_that_one"),
+        (PLANNER, "test_a_clock_out_without_any_open_shift_waits_and_looks_again_ever_later"),
+        (PLANNER, "test_a_clock_out_does_not_close_a_shift_begun_too_long_ago"),
+        (DAYS, "test_in_by_phone_and_out_by_kiosk"),
+        (DAYS, "test_in_at_one_kiosk_and_out_at_another_that_is_offline"),
+    ],
+    "clock-out expired, its shift open": [
+        (PLANNER, "test_an_expired_clock_out_on_a_delivered_shift_is_closed_by_an_update_after_a_read"),
+        (PLANNER, "test_an_update_that_did_not_take_needs_a_person"),
+        (LOOP, "test_an_expired_clock_out_closes_its_shift_by_an_update_that_is_read_back"),
+    ],
+    "clock-out, its shift already ended": [
+        (PLANNER, "test_a_shift_that_already_ended"),
+        (PLANNER, "test_an_auto_clock_out_is_corrected_when_configured"),
+        (DAYS, "test_a_late_tap_after_an_automatic_clock_out"),
+        (DAYS, "test_a_manager_ends_the_shift_while_the_kiosk_is_offline"),
+    ],
+    "clock-out, the phone opened another shift": [
+        (PLANNER, "test_a_clock_out_after_a_phones_break_ends_the_shift_that_the_phone_opened"),
+        (DAYS, "test_a_break_by_phone_and_home_by_kiosk"),
+    ],
+    "completed shift, something overlaps it": [
+        (PLANNER, "test_a_completed_shift_that_something_overlaps_needs_a_person"),
+        (PLANNER, "test_an_expired_pair_inside_an_open_shift_ends_that_shift"),
+        (DAYS, "test_a_manager_typed_in_some_of_what_the_outage_hid"),
+    ],
+    "read before writing after an outage": [
+        (PLANNER, "test_something_older_than_a_quarter_of_an_hour_is_preceded_by_a_read"),
+        (LOOP, "test_after_an_outage_the_oldest_goes_first_with_the_original_times"),
+    ],
+    "batches": [
+        (BATCHES, "test_three_peoples_shifts_take_one_request_and_one_read_back"),
+        (BATCHES, "test_one_persons_locked_day_counts_against_that_person_only"),
+    ],
+}
+
+CLOCK: dict[str, list[Proof]] = {
+    "nothing is sent while it is not trusted": [(LOOP, "test_nothing_leaves_while_the_clock_is_not_trusted")],
+    "a Date near ours": [(LOOP, "test_a_verified_date_near_ours_is_trust_enough")],
+    "a Date far from ours": [(GATE, "test_a_date_far_from_ours_is_doubt_whatever_ntp_says")],
+    "a certificate out of its time": [
+        (GATE, "test_a_certificate_out_of_its_time_on_an_untrusted_clock_is_a_clock_alarm"),
+        (CLIENT, "test_a_certificate_out_of_its_time_may_mean_our_clock"),
+    ],
+    "taps before trust, same boot": [(DAYS, "test_the_clock_is_wrong_at_boot")],
+    "taps of a boot that never had it": [
+        (TIMES, "test_a_punch_of_a_boot_that_never_had_trust_stays_and_holds_what_hangs_on_it")
+    ],
+}
+
+MEANINGS: dict[str, list[Proof]] = {
+    "delivered": [
+        (ANSWERS, "test_a_2xx_with_id_person_and_our_time_is_done"),
+        (SETTLE, "test_done_delivers_with_the_records_id"),
+        (SETTLE, "test_done_delivers_both_punches_of_a_pair"),
+    ],
+    "delivered, changed": [
+        (SETTLE, "test_another_time_than_ours_is_never_sent_again"),
+        (LOOP, "test_a_rounding_service_is_believed_and_told_of"),
+    ],
+    "not sent": [
+        (SERVICES, "test_with_the_cable_out_nothing_was_sent"),
+        (SETTLE, "test_what_surely_did_not_happen_goes_again"),
+        (PACING, "test_offline_backs_off_and_a_new_punch_hurries_it"),
+    ],
+    "unknown": [
+        (ANSWERS, "test_what_proves_nothing_is_uncertain"),
+        (SETTLE, "test_unknown_leaves_the_attempt_open"),
+        (PLANNER, "test_an_unknown_outcome_is_looked_up_after_the_settling_time_before_anything_else"),
+        (PLANNER, "test_absent_is_looked_for_once_more_and_then_goes_again"),
+        (LOOP, "test_a_lost_answer_is_looked_up_and_never_doubles"),
+        (LOOP, "test_a_crash_between_the_journal_and_the_answer_is_looked_up"),
+        (DAYS, "test_the_answer_to_a_clock_out_is_lost_and_the_kiosk_restarts"),
+    ],
+    "throttled": [
+        (ANSWERS, "test_a_throttle_is_told_with_its_end"),
+        (PACING, "test_throttled_without_a_header_waits_a_minute"),
+        (LOOP, "test_a_throttle_in_either_dress_waits_and_sends_again"),
+    ],
+    "halted": [
+        (LOOP, "test_a_refused_key_halts_everything_and_moves_nothing_to_review"),
+        (GATE, "test_a_key_that_may_not_read_still_punches"),
+        (GATE, "test_one_persons_write_that_is_forbidden_halts_everything"),
+        (DAYS, "test_the_key_expires_over_a_weekend"),
+    ],
+    "misconfigured": [
+        (ANSWERS, "test_a_fixed_path_that_is_not_there_is_a_misconfiguration"),
+        (LOOP, "test_the_same_unknown_refusal_for_three_people_is_a_misconfiguration"),
+    ],
+    "clock ahead": [(SETTLE, "test_a_few_seconds_ahead_wait_more_needs_a_person")],
+    "already open, no open shift, before clock-in": [
+        (SETTLE, "test_a_conflict_is_looked_up"),
+        (PLANNER, "test_a_refusal_for_a_state_is_looked_up_before_it_is_judged"),
+        (PLANNER, "test_a_clock_in_refused_as_already_open_holds_back_nothing"),
+        (DAYS, "test_two_clock_ins_five_minutes_apart"),
+    ],
+    "refused": [
+        (SETTLE, "test_a_refusal_needs_a_person_with_its_code_and_words"),
+        (ANSWERS, "test_a_refusal_is_recognised_in_all_five_shapes"),
+        (DAYS, "test_last_month_is_locked"),
+    ],
+}
+
+REVIEW: dict[str, list[Proof]] = {
+    "taken up again by itself": [
+        (READS, "test_an_overlap_that_a_manager_deletes_heals_by_itself"),
+        (READS, "test_what_a_manager_typed_in_exactly_is_delivered"),
+        (DAYS, "test_a_forgotten_clock_out_on_a_toggle"),
+        (DAYS, "test_back_from_lunch_before_the_other_kiosk_told_of_it"),
+        (DAYS, "test_somebody_is_archived_during_their_shift"),
+    ],
+    "a person gives the missing time": [
+        (DECIDE, "test_a_forgotten_clock_out_is_given_and_the_shift_recorded"),
+        (DECIDE, "test_a_forgotten_clock_in_is_given"),
+    ],
+    "a person accepts the record": [(DECIDE, "test_the_timesheets_record_can_be_accepted")],
+    "a person discards": [(LOOP, "test_discarding_a_clock_in_leaves_its_clock_out_to_the_timesheet")],
+}
+
+BUDGET: dict[str, list[Proof]] = {
+    "headers are obeyed": [
+        (PACING, "test_an_exhausted_minute_waits_for_its_reset"),
+        (PACING, "test_a_day_that_is_used_up_waits_for_the_next"),
+    ],
+    "a reserve for live punches": [(PACING, "test_the_reserve_is_kept_for_live_punches")],
+    "no 429 in steady state": [
+        (LOOP, "test_a_small_plan_is_never_overrun"),
+        (DAYS, "test_sixty_people_in_five_minutes_on_the_smallest_plan"),
+    ],
+    "kiosks spread apart": [(PACING, "test_backoff_doubles_to_its_cap_and_never_meets_another_kiosk")],
+    "a tenth of the day for idle reads": [(READS, "test_idle_reads_take_at_most_a_tenth_of_the_day")],
+    "pairs together when scarce": [(READS, "test_when_the_day_cannot_carry_the_queue_pairs_go_together")],
+    "look-ups are shared": [(PACING, "test_lanes_that_wait_for_a_read_are_found_together")],
+}
+
+IN_OR_OUT: dict[str, list[Proof]] = {
+    "a fixed direction decides": [(ATTEND, "test_a_fixed_reader_is_obeyed")],
+    "toggle by the last punch here": [(ATTEND, "test_on_a_trusted_clock")],
+    "a snapshot speaks when all is settled": [
+        (ATTEND, "test_the_servers_view_corrects_what_is_known_here"),
+        (READS, "test_the_toggle_is_told_what_a_read_showed_only_after_all_is_settled"),
+    ],
+    "too old an open shift": [(ACCEPT, "test_a_forgotten_clock_out_does_not_turn_the_next_day_around")],
+    "undecided while the time is unknown": [(TIMES, "test_after_a_reboot_without_trust_no_direction_is_guessed")],
+    "a real tap is never refused": [(ATTEND, "test_a_real_tap_of_a_known_badge_is_never_refused")],
+    "repeats": [
+        (ATTEND, "test_repeats_are_not_prolonged"),
+        (DAYS, "test_the_wrong_door_in_the_morning"),
+        (DAYS, "test_the_wrong_door_in_the_evening"),
+    ],
+    "unknown badges": [
+        (KEPT, "test_days_later_they_have_their_original_times"),
+        (KEPT, "test_what_does_not_lie_after_the_last_punch_goes_to_review"),
+    ],
+}
+
+TABLES = {
+    "capabilities": CAPABILITIES,
+    "lanes": LANES,
+    "what to send next": NEXT,
+    "the clock gate": CLOCK,
+    "what an answer means": MEANINGS,
+    "review": REVIEW,
+    "budget": BUDGET,
+    "in or out": IN_OR_OUT,
+}
+
+
+@cache
+def tests_in(file: str) -> frozenset[str]:
+    """The tests that a file defines at its top."""
+    tree = ast.parse((TESTS / file).read_text())
+    return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+@pytest.mark.parametrize(
+    ("row", "proofs"),
+    [pytest.param(row, proofs, id=f"{name}: {row}") for name, rows in TABLES.items() for row, proofs in rows.items()],
+)
+def test_every_row_has_the_tests_that_prove_it(row: str, proofs: list[Proof]) -> None:
+    """The named tests exist where they are said to be."""
+    assert proofs, f"nothing proves: {row}"
+    assert [proof for proof in proofs if proof[1] not in tests_in(proof[0])] == []
