@@ -260,7 +260,7 @@ TABLES = {
 
 
 @cache
-def tests_in(file: str) -> frozenset[str]:
+def _defined(file: str) -> frozenset[str]:
     """The tests that a file defines at its top."""
     tree = ast.parse((TESTS / file).read_text())
     return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
@@ -273,4 +273,4 @@ def tests_in(file: str) -> frozenset[str]:
 def test_every_row_has_the_tests_that_prove_it(row: str, proofs: list[Proof]) -> None:
     """The named tests exist where they are said to be."""
     assert proofs, f"nothing proves: {row}"
-    assert [proof for proof in proofs if proof[1] not in tests_in(proof[0])] == []
+    assert [proof for proof in proofs if proof[1] not in _defined(proof[0])] == []
