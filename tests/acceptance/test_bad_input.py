@@ -290,6 +290,8 @@ def test_a_disk_that_fills_while_a_request_is_out_doubles_nothing(folder, kiosk,
     """The service has recorded a clock-in whose answer cannot be written down: it stands on the timesheet once."""
     with sandbox_process(folder / "sandbox", "--empty") as sandbox:
         sandbox.admin.post("/users", user_id=7, name="Anna")
+        # The harsher reading (facts 5, U9): a request sent twice becomes two shifts.
+        sandbox.admin.post("/behaviour", second_clock_in="second_shift")
         door(kiosk.folder, sandbox.url)
         with open_kiosk(kiosk) as (punchd, control):
             sandbox.admin.fault(path="*/clock-in", hold=True, when="after", count=1)
