@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import asdict
 from typing import Any
 
 from daemon.control import views
@@ -61,7 +62,16 @@ def _csv_of(document: Any) -> bytes:
 
 
 async def api_employees_remove(call: Call) -> Answer:
-    """Remove one employee; the badges are free again, punches already taken still go."""
+    """Remove one employee; the badges are free again, punches already taken still go.
+
+    With `forget=true` in the query their name and badges are erased as well (docs/privacy.md).
+    """
+    wanted = call.filters("forget").maybe_text("forget")
+    if wanted not in (None, "true"):
+        raise invalid("Cannot use forget as it is.", "Give forget=true, or leave it out.")
+    if wanted:
+        forgotten = await call.kiosk.directory.forget(call.param("id"), by=call.by)
+        return Document({"user_id": call.param("id"), "forgotten": asdict(forgotten)})
     return Document(views.employee_view(await call.kiosk.directory.remove(call.param("id"), by=call.by)))
 
 

@@ -151,9 +151,10 @@ class Client:
         """Add one employee."""
         return self._ask("POST", "/v1/employees", {"user_id": user_id, "name": name, "badge": badge, "job_id": job_id})
 
-    def employees_remove(self, user_id: str) -> Any:
-        """Remove one employee."""
-        return self._ask("DELETE", f"/v1/employees/{_segment(user_id)}")
+    def employees_remove(self, user_id: str, *, forget: bool = False) -> Any:
+        """Remove one employee; `forget` erases their name and badges too."""
+        query = {"forget": "true"} if forget else None
+        return self._ask("DELETE", f"/v1/employees/{_segment(user_id)}", query=query)
 
     def badges_assign(self, badge: str, user_id: str, since: float | None = None) -> Any:
         """Give a badge to an employee."""

@@ -211,6 +211,20 @@ def review_screen(punches: Sequence[Json], look: Look) -> str:
     return "\n\n".join(blocks)
 
 
+def forgotten(one: Any) -> str:
+    """What was erased of a person, what was kept and why, and what this cannot reach."""
+    did = one["forgotten"]
+    blocked = f"; {did['blocked_badges_kept']} blocked, without an owner" if did["blocked_badges_kept"] else ""
+    return (
+        f"forgotten: {one['user_id']}\n"
+        f"erased: the name, {did['badges']} badges wherever they stood{blocked}, {did['journal_lines']} lines' data in "
+        f"the journal, {did['taps_deleted']} taps that came to nothing\n"
+        f"kept: {did['punches_kept']} punches with user_id, time and direction, because hours worked must be kept by "
+        f"law; {did['undelivered']} of them are still to be delivered\n"
+        "not here: the timesheet, the system's log, backups and exports; see docs/privacy.md"
+    )
+
+
 def employees_screen(employees: Sequence[Json], look: Look) -> str:
     """The directory."""
     if not employees:

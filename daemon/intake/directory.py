@@ -16,6 +16,7 @@ from daemon.errors import InvalidInputError, NotFoundError, RefusedError
 from daemon.events import Events
 from daemon.intake.attendance import Origin
 from daemon.intake.claims import hand_over
+from daemon.intake.forgetting import forget
 from daemon.intake.intake import Intake
 from daemon.intake.moments import occurrence
 from daemon.intake.placing import Desk
@@ -24,6 +25,7 @@ from daemon.intake.staff import Listed, StaffReport, listed_twice, merge, pieces
 from daemon.intake.storage import STORAGE_ERRORS, is_of_the_disk
 from daemon.model import Badge, Employee, Punch, UnknownBadge
 from daemon.queue.database import Database
+from daemon.queue.erasure import Forgotten
 from daemon.queue.people import (
     badge_owner,
     block_badge,
@@ -143,6 +145,12 @@ class Directory:
         employee = await self._write(remove)
         self._events.publish("employee.removed", user_id=user_id)
         return employee
+
+    async def forget(self, user_id: str, *, by: str) -> Forgotten:
+        """Remove an employee, present or former, and erase their name and badges; hours and deliveries go on."""
+        forgotten = await forget(self._database, self._write, user_id, self._intake.desk().now, by)
+        self._events.publish("employee.forgotten", user_id=user_id)
+        return forgotten
 
     async def employees(self) -> list[Employee]:
         """All employees by name, without removed ones."""

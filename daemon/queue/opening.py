@@ -7,13 +7,14 @@ A new database is made whole under another name and renamed, so `path` never hol
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from daemon.errors import DamagedError, NewerSchemaError, StorageError
+from daemon.errors import DamagedError, NewerSchemaError, StorageBusyError, StorageError
 from daemon.queue.migrations import migrate, migrations, schema_version
 from daemon.queue.records import get_setting, put_setting
 
@@ -142,6 +143,9 @@ def _configure(conn: sqlite3.Connection) -> None:
     assert conn.execute("PRAGMA synchronous").fetchone() == (2,), "this SQLite refuses synchronous = FULL"
     conn.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX:d}").fetchall()
     conn.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX:d}").fetchall()
+    # What is deleted or blanked is overwritten with zeros, names and badges above all; it costs writes only where whole
+    # pages become free. (Debian's SQLite does so by itself, others do not.)
+    conn.execute("PRAGMA secure_delete = ON").fetchall()
     conn.execute("PRAGMA temp_store = MEMORY")  # a sort must not write to the card
     conn.execute("PRAGMA cell_size_check = ON")  # notice a damaged page when it is read
 
@@ -168,6 +172,11 @@ _REMEDIES = {
 }
 
 
+#: Troubles that may pass while nobody is near: the service is started again and again.
+_MAY_PASS = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR})
+_MAY_PASS_OS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Turn what SQLite and the file system raise while opening into errors that end with their remedy."""
@@ -178,9 +187,11 @@ def _explained(path: Path) -> Iterator[None]:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise _damaged(path, str(error)) from error
         remedy = _REMEDIES.get(code, "put the state directory on a local file system that works")
-        raise StorageError(f"cannot open the database {path}: {error}; {remedy}") from error
+        kind = StorageBusyError if code in _MAY_PASS else StorageError
+        raise kind(f"cannot open the database {path}: {error}; {remedy}") from error
     except OSError as error:
-        raise StorageError(
+        kind = StorageBusyError if error.errno in _MAY_PASS_OS else StorageError
+        raise kind(
             f"cannot open the database {path}: {error.strerror}; create its directory, give it to the user that runs "
             "punchd and leave room on the disk, or set another kiosk.state_dir"
         ) from error

@@ -1,9 +1,11 @@
-"""A running punchd tells its alarms outside, and leaves nothing of its memory behind."""
+"""A running punchd tells its alarms outside, forgets a person when told to, and leaves no core file."""
 
 from __future__ import annotations
 
 import json
 import queue
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -73,3 +75,28 @@ def test_an_alarm_leaves_the_box(tmp_path: Path, receiver) -> None:
     assert got.empty()
     assert set(message) == {"id", "code", "raised", "since", "kiosk", "text"}
     assert (message["kiosk"], message["raised"], message["code"]) == ("front-door", True, "halted")
+
+
+def test_a_person_is_forgotten_by_command(tmp_path: Path) -> None:
+    """`employees remove --forget` says what it erased, kept and cannot reach; a word it does not know is refused."""
+    kiosk = Kiosk(tmp_path)
+    with kiosk.running() as punchd:
+        punchd.heard("READY=1")
+        kiosk.ctl("employees", "add", "7", "Anna", "--badge", "04A2B3C4")
+        kiosk.ctl("tap", "04A2B3C4", "--reader", "front")
+        control = ["--socket", str(kiosk.runtime / "control.sock")]
+        command = [sys.executable, "-m", "daemon.control.cli", *control, "employees", "remove", "7", "--forget"]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout
+        assert "erased: the name, 1 badges" in told
+        assert "kept: 1 punches" in told
+        assert "1 of them are still to be delivered" in told
+        assert "docs/privacy.md" in told
+        (punch,) = kiosk.ctl("punches", "list")
+        assert (punch["user_id"], punch["name"], punch["badge"]) == ("7", "(forgotten)", None)
+        assert kiosk.ctl("employees", "list") == []
+        again = kiosk.ctl("employees", "remove", "7", "--forget")
+        assert (again["user_id"], again["forgotten"]["badges"]) == ("7", 0)
+        ask = ["curl", "-s", "--unix-socket", str(kiosk.runtime / "control.sock"), "-X", "DELETE"]
+        answer = subprocess.run([*ask, "http://punchd/v1/employees/7?forget=yes"], capture_output=True, check=True)
+        assert json.loads(answer.stdout)["status"] == 422
+        assert punchd.stopped() == 0

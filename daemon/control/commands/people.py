@@ -87,13 +87,19 @@ def cmd_employees_sync(run: Run, assignments: str) -> None:
     run.show(client, client.employees_sync(assignments), staff_screen)
 
 
-@employees.command("remove", epilog=example("punchctl employees remove 9170357"))
+@employees.command(
+    "remove", epilog=example("punchctl employees remove 9170357", "punchctl employees remove 9170357 --forget")
+)
 @click.argument("user_id")
+@click.option("--forget", is_flag=True, help="Erase the name and badges too, also of one removed before; for ever.")
 @common
 @click.pass_obj
-def cmd_employees_remove(run: Run, user_id: str) -> None:
+def cmd_employees_remove(run: Run, user_id: str, forget: bool) -> None:
     """Remove USER_ID and free the badges; punches already taken still go."""
     client = run.client()
+    if forget:
+        run.show(client, client.employees_remove(user_id, forget=True), lambda one, _look: screens.forgotten(one))
+        return
     run.show(client, client.employees_remove(user_id), lambda one, _look: f"removed {one['name']} ({one['user_id']})")
 
 
