@@ -1,7 +1,7 @@
 """The command `punchd`: run, check, demo.
 
 Exit codes: 0 done, or stopped in order; 1 another instance runs; 2 usage; 70 a fault of its own (systemd starts it
-again); 78 the configuration or the stored data cannot be used.
+again); 75 the disk is full or fails (again too); 78 the configuration or the stored data cannot be used.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import structlog
 
 from daemon import __version__, log
 from daemon.config import examine, load
-from daemon.errors import AlreadyRunningError, PunchdError
+from daemon.errors import AlreadyRunningError, PunchdError, StorageBusyError
 from daemon.notify import Notifier
 from daemon.supervisor import FatalError
 
-EXIT_RUNNING, EXIT_SOFTWARE, EXIT_CONFIGURATION = 1, 70, 78
+EXIT_RUNNING, EXIT_SOFTWARE, EXIT_LATER, EXIT_CONFIGURATION = 1, 70, 75, 78
 
 _config = click.option(
     "--config",
@@ -107,7 +107,13 @@ def _run(path: Path, secrets: log.Secrets) -> int:
     except PunchdError as error:
         click.echo(f"punchd: {error.message}", err=True)
         notifier.status(error.message)
-        return EXIT_RUNNING if isinstance(error, AlreadyRunningError) else EXIT_CONFIGURATION
+        match error:
+            case AlreadyRunningError():
+                return EXIT_RUNNING
+            case StorageBusyError():
+                return EXIT_LATER
+            case _:
+                return EXIT_CONFIGURATION
     except (FatalError, sqlite3.Error) as error:
         structlog.get_logger().critical("service.failed", exc_info=error)
         return EXIT_SOFTWARE

@@ -6,6 +6,7 @@ PunchdError
 │   ├── NotFoundError    it names something that does not exist                  HTTP 404
 │   └── InvalidInputError   it is malformed (CSV, times, badges)                 HTTP 422
 ├── StorageError         the database cannot be used                             exit 78 at start
+│   ├── StorageBusyError     it cannot be used now: full, failing, locked        exit 75 at start, tried again
 │   ├── NewerSchemaError     it was written by a newer punchd
 │   └── DamagedError         its header or content is damaged
 └── AlreadyRunningError  another instance owns the state directory               exit 1
@@ -56,6 +57,12 @@ class StorageError(PunchdError):
     """The database cannot be used."""
 
     code = "storage"
+
+
+class StorageBusyError(StorageError):
+    """The database cannot be used now, but perhaps later without anybody changing the configuration."""
+
+    code = "storage_busy"
 
 
 class NewerSchemaError(StorageError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from daemon.errors import AlreadyRunningError, StorageError
+from daemon.errors import AlreadyRunningError, StorageBusyError, StorageError
 
 
 class InstanceLock:
@@ -23,7 +25,8 @@ class InstanceLock:
             self._state_dir.mkdir(mode=0o700, exist_ok=True)
             fd = os.open(self._state_dir / "punchd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StorageError(
+            kind = StorageBusyError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else StorageError
+            raise kind(
                 f"cannot use the state directory {self._state_dir}: {error.strerror}; "
                 "make it and give it to the user of the service, or name another (kiosk.state_dir)"
             ) from error
@@ -37,8 +40,9 @@ class InstanceLock:
                 "stop that one first (systemctl stop punchd), or give this one a state_dir of its own"
             ) from error
         self._fd = fd
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # the number is for people; on a full disk the lock holds without it
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return self
 
     def __exit__(

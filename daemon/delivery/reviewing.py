@@ -15,8 +15,13 @@ _WANT_AN_OPEN_SHIFT = ("no_open_shift", "auto_clocked_out", "already_clocked_out
 
 
 def take_up(walk: Walk, index: int) -> None:
-    """Deliver or release a punch in review if the view shows it recorded, or its obstacle gone."""
+    """Deliver or release a punch in review if the view shows it recorded, or its obstacle is gone."""
     entry, view, punch = walk.lane[index], walk.view, walk.punches[index]
+    paired = walk.is_pair(index) and not walk.states[index + 1].finished
+    if walk.reasons[index] == "missing_clock_out" and paired and walk.moment.trusted:
+        # Typed in, or found among kept taps, after it was given up: now it is a whole shift.
+        walk.settle(index, PunchState.PENDING)
+        return
     if view is None or view.requested_at <= entry.since or not walk.moment.trusted:
         return
     if not punch.time_known or punch.direction is None or not view.covers(punch.second):
@@ -34,8 +39,11 @@ def _recorded(walk: Walk, index: int) -> ShiftRecord | None:
     assert view is not None
     if punch.direction is Direction.CLOCK_IN:
         return view.starting(punch.second)
-    own = _own_shift(walk, index)
-    return own if own is not None and own.end == punch.second else view.ending(punch.second)
+    if index and walk.is_pair(index - 1) and walk.remote_ids[index - 1] is not None:
+        # Its clock-in opened a shift: that this second ends another one delivers nothing.
+        own = _own_shift(walk, index)
+        return own if own is not None and own.end == punch.second else None
+    return view.ending(punch.second)
 
 
 def _unobstructed(walk: Walk, index: int) -> bool:

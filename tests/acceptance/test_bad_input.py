@@ -234,7 +234,7 @@ def no_file_grows(kiosk: Kiosk, punchd: Punchd) -> Iterator[None]:
 
 
 @contextmanager
-def ballast(kiosk: Kiosk, punchd: Punchd) -> Iterator[None]:
+def filled(kiosk: Kiosk) -> Iterator[None]:
     """The small file system under the state directory is filled to its last byte."""
     path = kiosk.state / "ballast"
     with path.open("wb", buffering=0) as file:
@@ -245,6 +245,11 @@ def ballast(kiosk: Kiosk, punchd: Punchd) -> Iterator[None]:
             pass
     yield
     path.unlink()
+
+
+def ballast(kiosk: Kiosk, punchd: Punchd) -> AbstractContextManager[None]:
+    """The disk is full while the service runs."""
+    return filled(kiosk)
 
 
 def on_small_disk(kiosk: Kiosk) -> Callable[[], object]:
@@ -309,3 +314,18 @@ def test_a_disk_that_fills_while_a_request_is_out_doubles_nothing(folder, kiosk,
             Tapped("7", "Anna", Meaning.LEAVES, left - 60, left - 60),
         ]
         assert disagreements(taps, rows(sandbox.admin.timesheet())) == []
+
+
+def test_a_start_on_a_full_disk_is_tried_again(kiosk):
+    """Exit 75, after which systemd starts it again and again: nobody is near when the disk has room once more."""
+    undo = on_small_disk(kiosk)
+    try:
+        with filled(kiosk), kiosk.running() as punchd:
+            assert punchd.ended() == 75
+            assert "free some space" in punchd.log or "leave room" in punchd.log
+            assert "Traceback" not in punchd.log
+        with kiosk.running() as punchd:
+            punchd.heard("READY=1")
+            assert punchd.stopped() == 0
+    finally:
+        undo()

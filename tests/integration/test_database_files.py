@@ -261,7 +261,8 @@ def test_a_step_is_applied_whole_or_not_at_all(path):
     bad = Migration(newest + 1, "0009_bad.sql", "CREATE TABLE extra (a); DROP TABLE employees; CREATE TABLE extra (b);")
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         migrate(conn, [*migrations(), bad])
-    dangling = Migration(newest + 1, "0009_worse.sql", "INSERT INTO badges VALUES ('04A1', 'assigned', 'nobody', 1, NULL);")
+    worse = "INSERT INTO badges VALUES ('04A1', 'assigned', 'nobody', 1, NULL);"
+    dangling = Migration(newest + 1, "0009_worse.sql", worse)
     with pytest.raises(sqlite3.IntegrityError, match=r"0009_worse\.sql leaves broken references"):
         migrate(conn, [*migrations(), dangling])
     assert (schema_of(conn), schema_version(conn)) == (before, newest)

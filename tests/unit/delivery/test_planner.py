@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from daemon.delivery.plan import Plan, Read, Send
@@ -492,3 +494,32 @@ def test_a_service_without_live_shifts_gets_completed_ones():
     ]
     plan = plan_lane([punch("in", 8), punch("out", 9)], seen(9.05), moment(9.1), later)
     assert sent(plan) == RecordShift("7", second(8), second(9), "in-8")
+
+
+# --- reviews that are taken up again
+
+
+def since(entry, hours):
+    """The same punch, in review since then."""
+    return replace(entry, since=at(hours))
+
+
+def test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift():
+    """Its own shift is still open: what stands on the timesheet is not what was tapped."""
+    lane = [
+        punch("in", 8, DELIVERED, shift="s1"),
+        since(punch("out", 16, REVIEW, reason="closed_another_shift", shift="other"), 16.1),
+    ]
+    view = seen(17, shift("s1", 8), shift("other", 12, 16))
+    assert plan_lane(lane, view, moment(17.1), POLICY).verdicts == ()
+    mended = seen(17, shift("s1", 8, 16, by="admin"))
+    assert verdicts(plan_lane(lane, mended, moment(17.1), POLICY)) == [("out-16", "delivered", None)]
+
+
+def test_a_clock_out_that_turns_up_later_frees_its_clock_in():
+    """Given up as missing_clock_out, then its own clock-out is typed in: now it goes as a whole shift."""
+    lane = [punch("in", -20, REVIEW, reason="missing_clock_out"), punch("out", -12)]
+    plan = plan_lane(lane, None, moment(9), POLICY)
+    assert verdicts(plan)[0] == ("in--20", "pending", None)
+    too_late = [punch("in", -20, REVIEW, reason="missing_clock_out"), punch("out", 8)]
+    assert all(v.punch_id != "in--20" for v in plan_lane(too_late, None, moment(9), POLICY).verdicts)
