@@ -45,7 +45,7 @@ _DELETE_TAP = "DELETE FROM taps WHERE id = ?"
 _BLANK_PUNCHES = "UPDATE punches SET badge = NULL WHERE user_id = ? AND badge IS NOT NULL"
 _BLANK_LINE = "UPDATE journal SET data = ? WHERE id = ?"
 _FREE_BLOCKED = "UPDATE badges SET user_id = NULL WHERE user_id = ? AND state = 'blocked'"
-_DELETE_BADGES = "DELETE FROM badges WHERE user_id = ? AND state <> 'blocked'"
+_DELETE_BADGES = "DELETE FROM badges WHERE user_id = ?"  # the blocked ones are nobody's by then
 _FORGET_NAME = "UPDATE employees SET name = ?, removed_at = ? WHERE user_id = ?"
 _NO_PERMITS = "DELETE FROM permits WHERE what IN ('erase', 'drop_unclaimed')"
 _KEPT = """

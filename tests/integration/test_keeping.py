@@ -130,7 +130,8 @@ async def test_a_queue_that_waits_too_long_is_an_alarm(database):
     )
     await watch.look()
     assert alarms.standing() == []
-    lost = QueueWatch(6, database=database, timekeeper=Timekeeper(FakeClock(synchronised=False)), alarms=alarms)
+    years_ahead = FakeClock(wall=START + 1000 * DAY, synchronised=False)
+    lost = QueueWatch(6, database=database, timekeeper=Timekeeper(years_ahead), alarms=alarms)
     await database.write(lambda conn: conn.execute("UPDATE deliveries SET state = 'pending'"))
     await lost.look()
     assert alarms.standing() == []

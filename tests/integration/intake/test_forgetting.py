@@ -110,6 +110,21 @@ async def test_the_next_owner_of_a_badge_loses_nothing_and_gains_nothing(kit):
     assert await kit.rows("SELECT badge FROM taps WHERE punch_id = ?", made[0].id) == [(SECOND,)]
 
 
+async def test_a_badge_that_was_handed_on_before_is_the_next_owners(kit):
+    """The new owner's punches, their taps and the badge itself are left alone."""
+    await lived(kit)
+    await kit.directory.remove("9", by="uid:0")
+    kit.clock.advance(3600)
+    await kit.directory.assign(SECOND, "8", by="uid:0")
+    kit.clock.advance(3600)
+    punch = await kit.punch(SECOND)
+    theirs = await kit.punches("8")
+    await kit.directory.forget("9", by="uid:0")
+    assert await kit.punches("8") == theirs
+    assert await kit.rows("SELECT badge FROM taps WHERE punch_id = ?", punch.id) == [(SECOND,)]
+    assert {badge.badge for badge in await kit.directory.badges() if badge.user_id == "8"} == {BOB, SECOND}
+
+
 async def test_an_old_unclaimed_tap_never_goes_to_the_next_owner(kit):
     """A tap before the badge was theirs to have converted is deleted with them, `--since` or not."""
     await kit.tap(SECOND)
@@ -145,6 +160,8 @@ async def test_it_is_looked_for_a_little_at_a_time(kit, monkeypatch):
         if looks == 3:
             kit.clock.advance(3600)
             await kit.punch(SECOND)
+            kit.clock.advance(5)
+            assert (await kit.tap(SECOND)).result is TapResult.REPEAT
         return await read(fn)
 
     monkeypatch.setattr(kit.database, "read", tapping)
