@@ -150,6 +150,7 @@ def _assemble(
         events=events,
         rng=around.rng,
         requests_per_minute=config.connecteam.requests_per_minute,
+        zone=config.kiosk.timezone,
     )
     intake = Intake(
         database,

@@ -25,6 +25,7 @@ class Lane:
     user_id: str
     punches: list[LanePunch]
     max_shift_s: int | None
+    job_id: str | None = None
     plan: Plan = field(default_factory=Plan)
     version: int = 0
     deferred_until: float = 0.0

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from daemon.alarms import Alarms
 from daemon.clock import Timekeeper
@@ -23,7 +24,8 @@ from daemon.delivery.board import Board, Lane
 from daemon.delivery.courier import READ_BESIDE_S, Courier
 from daemon.delivery.gate import DeliveryState, Gate
 from daemon.delivery.knowledge import Knowledge, View
-from daemon.delivery.outlook import Outlook
+from daemon.delivery.mending import Mending
+from daemon.delivery.outlook import CHECK_MIN_S, Outlook
 from daemon.delivery.pacer import Pacer
 from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planner import plan_lane
@@ -78,6 +80,7 @@ class Delivery:
         events: Events,
         rng: random.Random,
         requests_per_minute: int = 60,
+        zone: ZoneInfo | None = None,
     ) -> None:
         self._db, self._timesheet, self._timekeeper, self._alarms = db, timesheet, timekeeper, alarms
         can = timesheet.capabilities
@@ -102,6 +105,7 @@ class Delivery:
         )
         self._asking = Asking(self._courier.ask, self.gate, timekeeper)
         self._outlook = Outlook(rng, may_pair=policy.batch_pairs == "when_scarce")
+        self._mending = Mending(zone or ZoneInfo("UTC"))
         self._news = asyncio.Event()
         self._stopping = False
         self._all_dirty = True
@@ -309,6 +313,9 @@ class Delivery:
         """A read that nothing waits for, when its time has come: it corrects the toggle and heals reviews."""
         if not self._wants_idle_reads() or self._outlook.read_at is None or now < self._outlook.read_at:
             return False
+        if (check := self._mending.check) is not None:
+            await self._check(check, now)
+            return True
         people, oldest = await self._db.read(partial(storage.people_to_read, now=now))
         self._outlook.note_idle_read(now, self.pacer.budget)
         if not people:
@@ -317,7 +324,28 @@ class Delivery:
         if not await self._courier.look(people, since, int(now) + READ_BESIDE_S):
             self._forbid_reads()
         self._all_dirty = True
+        self._mending.begin(await self._db.read(storage.reviewed_punches), self._timekeeper.now())
+        if self._mending.check is not None:
+            self._outlook.hurry(now)
+        await self._mend_if_done()
         return True
+
+    async def _check(self, check: Query, now: float) -> None:
+        """One check of what keeps punches in review; it says nothing of the key that the loop would halt for."""
+        reply = await self._courier.ask(check)
+        self._outlook.note_idle_read(now, self.pacer.budget, at_least_s=CHECK_MIN_S)
+        if isinstance(reply, Reply):
+            self._mending.note(reply)
+        await self._mend_if_done()
+
+    async def _mend_if_done(self) -> None:
+        """Take out of review what a finished round showed mended."""
+        if not self._mending.done:
+            return
+        begun_at, now = self._mending.begun_at, self._timekeeper.now()
+        mended = self._mending.end(await self._db.read(storage.jobs_of))
+        if mended:
+            await self._decided(await self._db.write(lambda conn: storage.mend(conn, mended, begun_at, now)))
 
     def _wants_idle_reads(self) -> bool:
         wanted = self._policy.snapshots or self._teller.reviews > 0
@@ -380,8 +408,12 @@ class Delivery:
             self._all_dirty = True
 
     async def _load_and_plan(self, lane: Lane) -> None:
-        lane.punches, lane.max_shift_s = await self._db.read(partial(storage.load, user_id=lane.user_id))
+        await self._load(lane)
         await self._plan(lane)
+
+    async def _load(self, lane: Lane) -> None:
+        lane.punches, person = await self._db.read(partial(storage.load, user_id=lane.user_id))
+        lane.max_shift_s, lane.job_id = (person.max_shift_s, person.job_id) if person is not None else (None, None)
 
     async def _plan(self, lane: Lane) -> None:
         """Plan one lane and apply its verdicts, until it wants a request or rests."""
@@ -393,7 +425,7 @@ class Delivery:
             planned = {entry.punch.id: entry.punch.state for entry in lane.punches}
             await self._db.write(partial(storage.apply, verdicts=plan.verdicts, planned=planned, at=now))
             await self._teller.verdicts(lane.user_id, plan.verdicts, now)
-            lane.punches, lane.max_shift_s = await self._db.read(partial(storage.load, user_id=lane.user_id))
+            await self._load(lane)
         else:
             raise AssertionError(f"the lane does not come to rest: {plan.verdicts[0]}")
         if plan.request is not None and lane.deferred_until > self._timekeeper.now():
@@ -403,7 +435,8 @@ class Delivery:
             self._board.settled_at[lane.user_id] = self._timekeeper.now()
 
     def _planned(self, lane: Lane) -> Plan:
-        policy = self._policy if lane.max_shift_s is None else replace(self._policy, max_shift_s=lane.max_shift_s)
+        max_shift_s = lane.max_shift_s or self._policy.max_shift_s
+        policy = replace(self._policy, max_shift_s=max_shift_s, job_id=lane.job_id)
         now = self._timekeeper.now()
         moment = Moment(now, now + self._timekeeper.server_ahead_s, self._timekeeper.trusted)
         return plan_lane(lane.punches, self._knowledge.of(lane.user_id), moment, policy)

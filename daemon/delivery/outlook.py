@@ -14,6 +14,8 @@ from daemon.timesheets.timesheet import Budget
 
 #: A read that nothing waits for comes at most this often; what managers mend is then taken up within it.
 IDLE_READ_MIN_S = 15 * 60.0
+#: Checks of one round follow each other this fast where the day allows it.
+CHECK_MIN_S = 60.0
 #: Without a told day this often: a tenth of the smallest day's 100 requests would be every 144 minutes.
 IDLE_READ_UNTOLD_S = 60 * 60.0
 #: The share of the day's requests that reads which nothing waits for may take.
@@ -37,11 +39,11 @@ class Outlook:
         if self.read_at is None:
             self.read_at = now + self.rng.uniform(*FIRST_READ_S)
 
-    def note_idle_read(self, now: float, budget: Budget | None) -> None:
+    def note_idle_read(self, now: float, budget: Budget | None, *, at_least_s: float = IDLE_READ_MIN_S) -> None:
         """One was made: plan the next, within a tenth of the day."""
-        every = IDLE_READ_UNTOLD_S
+        every = max(at_least_s, IDLE_READ_UNTOLD_S if at_least_s == IDLE_READ_MIN_S else at_least_s)
         if budget is not None and budget.day_limit:
-            every = max(IDLE_READ_MIN_S, DAY_S / max(1.0, budget.day_limit * IDLE_SHARE))
+            every = max(at_least_s, DAY_S / max(1.0, budget.day_limit * IDLE_SHARE))
         self.read_at = now + every * self.rng.uniform(1.0, 1.1)
 
     def hurry(self, now: float) -> None:

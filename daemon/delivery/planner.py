@@ -82,7 +82,7 @@ def _clock_in(walk: Walk, index: int) -> bool:
         return walk.hold(index, "earlier_punch_in_review")
     if walk.stale(punch):
         return walk.read(index)
-    return walk.send(index, OpenShift(punch.user_id, punch.second, punch.job_id))
+    return walk.send(index, OpenShift(punch.user_id, punch.second, punch.job_id or walk.policy.job_id))
 
 
 def _expired_clock_in(walk: Walk, index: int) -> bool:
@@ -120,7 +120,7 @@ def _completed_shift(walk: Walk, index: int, *, expired: bool = True) -> bool:
     if record is not None:
         walk.review(index + 1, "overlaps_existing_shift", described(record))
         return walk.review(index, "overlaps_existing_shift", described(record))
-    step = RecordShift(start.user_id, start.second, end.second, reference(start), start.job_id)
+    step = RecordShift(start.user_id, start.second, end.second, reference(start), start.job_id or walk.policy.job_id)
     return walk.send(index, step, pair=True, expired=expired)
 
 

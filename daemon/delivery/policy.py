@@ -28,7 +28,8 @@ class Policy:
     `lookback_s` None means that live requests reach back without limit; `live` False that only completed shifts exist.
     `can_look_up` turns False when the service refuses reads to this key; `pairs_together` True while the day's budget
     does not carry the queue: whole shifts then go together, also those inside the window. With `snapshots` the
-    timesheet is read now and then although nothing waits for it, so that it can correct a toggling reader.
+    timesheet is read now and then although nothing waits for it, so that it can correct a toggling reader. `job_id` is
+    the person's job now, for punches that were taken without one.
     """
 
     max_shift_s: int = 14 * 3600
@@ -42,6 +43,7 @@ class Policy:
     can_look_up: bool = True
     pairs_together: bool = False
     snapshots: bool = False
+    job_id: str | None = None
     batch_pairs: str = "when_scarce"  # when_scarce | never
 
     @property

@@ -13,7 +13,7 @@ from daemon.delivery.settle import Settlement
 from daemon.delivery.steps import encode
 from daemon.delivery.walk import described
 from daemon.errors import NotFoundError, RefusedError
-from daemon.model import Punch, PunchState, RecordedAs
+from daemon.model import Employee, Punch, PunchState, RecordedAs
 from daemon.queue import deliveries, people, records
 from daemon.queue.deliveries import LanePunch, counts, unfinished_lanes
 from daemon.queue.queue import find_punch, list_punches
@@ -22,10 +22,10 @@ from daemon.timesheets.timesheet import Reply, ShiftRecord
 _PAUSED = "delivery.paused"
 
 
-def load(conn: sqlite3.Connection, user_id: str) -> tuple[list[LanePunch], int | None]:
-    """A person's lane, and their own max_shift_s where they have one."""
+def load(conn: sqlite3.Connection, user_id: str) -> tuple[list[LanePunch], Employee | None]:
+    """A person's lane, and who they are."""
     employee = people.find_employee(conn, user_id)
-    return deliveries.load_head(conn, user_id), employee.max_shift_s if employee else None
+    return deliveries.load_head(conn, user_id), employee
 
 
 def apply(conn: sqlite3.Connection, verdicts: Sequence[Verdict], planned: Mapping[str, PunchState], at: float) -> None:
@@ -188,6 +188,30 @@ def people_to_read(conn: sqlite3.Connection, now: float) -> tuple[list[str], flo
     return list(dict.fromkeys([*everybody, *(punch.user_id for punch in reviewed)])), oldest
 
 
+def reviewed_punches(conn: sqlite3.Connection) -> list[Punch]:
+    """All punches in review."""
+    return list_punches(conn, states=[PunchState.REVIEW])
+
+
+def jobs_of(conn: sqlite3.Connection) -> dict[str, str | None]:
+    """Each employee's job."""
+    return {employee.user_id: employee.job_id for employee in people.list_employees(conn, removed=True)}
+
+
+def mend(conn: sqlite3.Connection, mended: Sequence[Punch], begun_at: float, at: float) -> list[Punch]:
+    """Take these out of review, where they still stand there for the same reason and since before `begun_at`."""
+    released = []
+    for punch in mended:
+        lane = deliveries.load_lane(conn, punch.user_id)
+        entry = next((entry for entry in lane if entry.punch.id == punch.id), None)
+        if entry is None or (entry.punch.state, entry.punch.reason) != (PunchState.REVIEW, punch.reason):
+            continue
+        if entry.since <= begun_at and (entry.attempt is None or entry.attempt.ended_at is not None):
+            deliveries.set_state(conn, punch.id, PunchState.PENDING, at=at)
+            released.append(_existing(conn, punch.id))
+    return released
+
+
 def is_paused(conn: sqlite3.Connection) -> bool:
     """Whether a person paused delivery."""
     return records.get_setting(conn, _PAUSED) is not None
@@ -216,10 +240,13 @@ __all__ = [
     "end_together",
     "give_up",
     "is_paused",
+    "jobs_of",
     "load",
+    "mend",
     "people_to_read",
     "retry",
     "reviewed",
+    "reviewed_punches",
     "set_paused",
     "settle",
     "take_back",

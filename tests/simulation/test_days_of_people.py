@@ -393,7 +393,6 @@ def test_a_manager_ends_the_shift_while_the_kiosk_is_offline(tmp_path: Path) -> 
     in_town(tmp_path, story)
 
 
-@pytest.mark.xfail(strict=True, reason="delivery does not yet ask whether this obstacle is gone (healing.py)")
 def test_somebody_is_archived_during_their_shift(tmp_path: Path) -> None:
     """Their clock-out needs a person and keeps its second; brought back, it goes by itself."""
 
@@ -433,7 +432,6 @@ def test_somebody_is_removed_from_the_kiosk_during_an_outage(tmp_path: Path) -> 
     in_town(tmp_path, story)
 
 
-@pytest.mark.xfail(strict=True, reason="delivery does not yet ask whether this obstacle is gone (healing.py)")
 def test_last_month_is_locked(tmp_path: Path) -> None:
     """November was locked while its last shift was still on the kiosk: that one needs a person, December goes on.
 
