@@ -172,6 +172,27 @@ async def test_it_is_looked_for_a_little_at_a_time(kit, monkeypatch):
     assert SECOND not in await whole(kit)
 
 
+async def test_a_tap_just_before_the_erasure_is_erased_as_well(kit, monkeypatch):
+    """What is stored after the last look and before the transaction: looked at inside it."""
+    await lived(kit)
+    write, tapped = kit.database.write, False
+
+    async def tapping(fn):
+        nonlocal tapped
+        if not tapped:
+            tapped = True
+            kit.clock.advance(3600)
+            await kit.punch(SECOND)
+            kit.clock.advance(5)
+            assert (await kit.tap(SECOND)).result is TapResult.REPEAT
+        return await write(fn)
+
+    monkeypatch.setattr(kit.database, "write", tapping)
+    done = await kit.directory.forget("9", by="uid:0")
+    assert (done.punches_kept, done.taps_deleted) == (5, 5)
+    assert SECOND not in await whole(kit)
+
+
 FORBIDDEN = {
     "another's punch": "UPDATE punches SET badge = NULL WHERE user_id = '7'",
     "another's tap": "UPDATE taps SET badge = '' WHERE punch_id IN (SELECT id FROM punches WHERE user_id = '7')",
