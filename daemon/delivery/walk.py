@@ -177,8 +177,9 @@ class Walk:
         punch = self.punches[index]
         if not self.seconds_passed(punch):
             return False
-        if self.states[index] is not PunchState.PENDING:
-            self.settle(index, PunchState.PENDING)
+        for i in (index, index + 1) if pair else (index,):  # a clock-out that was held goes with its clock-in
+            if self.states[i] is not PunchState.PENDING:
+                self.settle(i, PunchState.PENDING)
         ids = (punch.id, self.punches[index + 1].id) if pair else (punch.id,)
         attempt = self.lane[index].attempt
         alone = not pair or (attempt is not None and attempt.outcome == _GOES_ALONE)

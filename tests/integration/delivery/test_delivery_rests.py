@@ -35,3 +35,23 @@ def test_a_read_that_the_day_does_not_allow_is_waited_for(tmp_path: Path) -> Non
         assert turns <= 200
 
     on_bench(tmp_path, story)
+
+
+def test_a_clock_in_that_is_retried_after_it_expired_takes_its_held_clock_out_along(tmp_path: Path) -> None:
+    """In review in time, its clock-out held, retried too late for either to go live: one completed shift."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.manager.unassign(ANNA)
+        came, first = bench.second(300), await bench.punch(ANNA, "clock_in", ago_s=300)
+        left, last = bench.second(100), await bench.punch(ANNA, "clock_out", ago_s=100)
+        await asyncio.sleep(60)
+        assert await bench.state(last) == ("held", "earlier_punch_in_review")
+        await asyncio.sleep(13 * HOUR)
+        bench.sandbox.manager.assign(ANNA)
+        if (await bench.state(first))[0] == "review":
+            await bench.delivery.retry([first], by="uid:0")
+        await asyncio.sleep(HOUR)
+        assert await bench.all_delivered()
+        assert bench.sheet() == [(ANNA, came, left)]
+
+    on_bench(tmp_path, story)

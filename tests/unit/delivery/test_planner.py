@@ -156,6 +156,13 @@ def test_an_expired_clock_in_goes_as_one_completed_shift_with_its_own_clock_out(
     assert plan.expired
 
 
+def test_a_held_clock_out_is_released_with_the_clock_in_it_goes_with():
+    """Both punches of a pair must be pending before their request leaves: else it never would."""
+    lane = [punch("in", 0), punch("out", 8, HELD, reason="earlier_punch_in_review")]
+    plan = plan_lane(lane, seen(13.95), moment(14), POLICY)
+    assert ("out-8", "pending", None) in verdicts(plan)
+
+
 @pytest.mark.parametrize("other", [shift("x", -1, 1), shift("x", 7, 20), shift("x", 2, 3), shift("x", -7)])
 def test_a_completed_shift_that_something_overlaps_needs_a_person(other):
     """Row "completed shift, something on the server overlaps it", one that was left open long ago included."""
