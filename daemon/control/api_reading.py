@@ -33,6 +33,8 @@ async def api_status(call: Call) -> Answer:
             "name": kiosk.config.kiosk.name,
             "version": kiosk.version,
             "timezone": str(kiosk.config.kiosk.timezone),
+            "config_file": str(kiosk.config.path.absolute()) if kiosk.config.path else None,
+            "database": str(kiosk.database.path.absolute()),
             "now": rfc3339(keeper.best(now).at),
             "started_at": rfc3339(keeper.best(kiosk.started).at),
             "uptime_s": max(0, int(now.boottime_s - kiosk.started.boottime_s)),

@@ -15,6 +15,7 @@ import click
 from daemon.control.client import RefusedByDaemonError, SocketPathError, UnreachableError
 from daemon.control.commands.audit import cmd_audit
 from daemon.control.commands.base import FailedError, Run, common, print_json
+from daemon.control.commands.doctor import cmd_doctor
 from daemon.control.commands.export import cmd_export
 from daemon.control.commands.kiosk import cmd_events, cmd_present, cmd_readers, cmd_status, cmd_tap, sync
 from daemon.control.commands.people import badges, employees
@@ -53,7 +54,7 @@ def root() -> None:
 
 
 for _command in (cmd_status, cmd_present, cmd_tap, employees, badges, punches, review, sync, cmd_readers, cmd_events,
-                 cmd_export, cmd_audit):  # fmt: skip
+                 cmd_export, cmd_audit, cmd_doctor):  # fmt: skip
     root.add_command(_command)
 
 

@@ -20,8 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 COMMANDS = {"punchd": punchd.root, "punchctl": punchctl.root}
 ROOMS = ("daemon/", "drivers/", "sandbox/", "tests/", "docs/", "tools/")
-#: Named as coming; CHANGELOG.md says so under "Not there yet". A page may speak of them before they are there.
-COMING = {"punchctl doctor"}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -60,8 +58,6 @@ def test_every_command_exists(page):
     """Each call of punchd or punchctl is one the real commands know, with options they know."""
     for words in calls(page):
         name, command, rest = resolve(words)
-        if name in COMING:
-            continue
         assert command is not None, f"{page.name}: there is no {name}"
         options = {option for parameter in command.params for option in parameter.opts}
         unknown = [word for word in rest if word.startswith("--") and word not in options | {"--help"}]
@@ -161,10 +157,3 @@ def test_the_reasons_are_those_of_the_code():
     text = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
     assert text == reasons.markdown(), "write it anew: python -m daemon.reasons > docs/reasons.md"
     assert sorted(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == sorted(reasons.REASONS)
-
-
-def test_what_is_coming_is_said_so():
-    """CHANGELOG.md names as missing exactly what is missing."""
-    (missing,) = re.findall(r"^- In `punchctl`: (.+?)\.", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
-    named = {f"punchctl {name}" for name in re.findall(r"`([\w ]+)`", missing)}
-    assert named == {name for name in COMING if resolve(name.split())[1] is None}
