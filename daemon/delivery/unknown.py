@@ -35,6 +35,8 @@ def in_flight(walk: Walk, index: int) -> bool:
             return _found(walk, index, found.record, step)
         if isinstance(found, Rounded) and not conflict:
             return _found_rounded(walk, index, found, step)
+        if isinstance(step, EndShift) and (other := walk.view.ending(step.at)) is not None:
+            return _closed_another(walk, index, other, step)
         if conflict:
             return _judge_conflict(walk, index, conflict, step)
         if known_since >= attempt.sent_at + SECOND_LOOK * walk.policy.settle_s:
@@ -65,6 +67,20 @@ def _found_rounded(walk: Walk, index: int, found: Rounded, step: Write) -> bool:
             as_=RECORDED_AS[type(step)],
             outcome="found_changed",
         )
+    return True
+
+
+def _closed_another(walk: Walk, index: int, record: ShiftRecord, step: EndShift) -> bool:
+    """As when the answer itself had said so: a person is told which shift got this end."""
+    walk.settle(
+        index,
+        PunchState.REVIEW,
+        reason="closed_another_shift",
+        detail=f"expected shift {step.shift_id}; {described(record)}",
+        record=record,
+        as_=RECORDED_AS[EndShift],
+        outcome="closed_another_shift",
+    )
     return True
 
 

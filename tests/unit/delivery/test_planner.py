@@ -10,6 +10,7 @@ from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Policy
 from daemon.model import PunchState, RecordedAs
+from daemon.queue.deliveries import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift
 from tests.support.lanes import at, moment, punch, second, seen, shift, tried
 
@@ -406,6 +407,20 @@ def test_absent_is_looked_for_once_more_and_then_goes_again():
     assert isinstance(plan_lane(lane, first, moment(8.01), POLICY).request, Read)
     plan = plan_lane(lane, seen(8.01), moment(8.011), POLICY)
     assert [(v.state, v.attempt_outcome) for v in plan.verdicts] == [(PunchState.PENDING, "absent")]
+
+
+@pytest.mark.parametrize("outcome", [None, "no_open_shift"])
+def test_a_lost_clock_out_that_ended_another_shift_is_told(outcome):
+    """Our second stands at the end of a shift that is not ours: a person is told which; it is not sent again."""
+    out = tried(punch("out", 16), EndShift("7", second(16), "s1"), 16.01, outcome=outcome)
+    lane = [
+        punch("in", 8, DELIVERED, shift="s1"),
+        LanePunch(replace(out.punch, state=PunchState.IN_FLIGHT), out.attempt),
+    ]
+    view = seen(16.1, shift("s1", 8, 15.9, by="mobile"), shift("p", 2, 16))
+    plan = plan_lane(lane, view, moment(16.11), POLICY)
+    assert verdicts(plan) == [("out-16", "review", "closed_another_shift")]
+    assert plan.verdicts[0].remote_id == "p"
 
 
 def test_both_punches_of_a_pair_are_settled_by_one_look():
