@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -38,8 +39,8 @@ from daemon.queue.database import Database
 from daemon.supervisor import contained
 from daemon.timesheets.timesheet import BATCH_PEOPLE_MAX, Query, Reply, Timesheet
 
-#: A lane settles in a few passes; one that does not has a fault of ours and goes to review, not round for ever.
-PASSES_MAX = 64
+#: A punch settles in a few moves; one that does not has a fault of ours and goes to review, not round for ever.
+MOVES_MAX = 16
 #: A new punch while nothing answers is a reason to try again, but not more often than this.
 HURRY_S = 5.0
 #: While halted the key file is looked at this often; it is one stat.
@@ -50,6 +51,8 @@ PROBE_FIRST_S, PROBE_MAX_S = 10.0, 900.0
 READS_AGAIN_S = 3600.0
 #: With so many requests left in the day nobody needs to count what waits.
 PLENTY = 2000
+#: Below that it is counted the less often, the more there is to count: this long later for each punch.
+LOOK_AHEAD_S = 0.02
 #: Errors that are not one person's trouble: the disk's. They restart delivery.
 _EVERYBODYS = (sqlite3.Error, StorageError)
 
@@ -113,6 +116,7 @@ class Delivery:
         self._probe_pause_s, self._probe_at = PROBE_FIRST_S, 0.0
         self._anyone_waits = False
         self._reads_again_at = float("inf")
+        self._look_ahead_at = 0.0
 
     # --- life
 
@@ -391,13 +395,14 @@ class Delivery:
 
     def _look_ahead(self) -> None:
         """Whether the account's day carries what waits; else whole shifts go together, and a person is told."""
-        budget = self.pacer.budget
-        if budget is None or budget.day_remaining is None:
+        budget, now = self.pacer.budget, self._timekeeper.now()
+        if budget is None or budget.day_remaining is None or now < self._look_ahead_at:
             return
         if budget.day_remaining >= PLENTY and not self._policy.pairs_together:
             return
-        now = self._timekeeper.now()
-        words = self._outlook.judge(self._board.waiting(), self._policy.reach_s, budget, now)
+        waiting = self._board.waiting()
+        self._look_ahead_at = now + LOOK_AHEAD_S * len(waiting)
+        words = self._outlook.judge(waiting, self._policy.reach_s, budget, now)
         if words is None:
             self._alarms.clear("plan_too_small")
         else:
@@ -417,17 +422,16 @@ class Delivery:
 
     async def _plan(self, lane: Lane) -> None:
         """Plan one lane and apply its verdicts, until it wants a request or rests."""
-        for _ in range(PASSES_MAX):
-            plan = self._planned(lane)
-            if not plan.verdicts:
-                break
+        moves: Counter[str] = Counter()
+        while (plan := self._planned(lane)).verdicts:
+            moves.update(verdict.punch_id for verdict in plan.verdicts)
+            if max(moves.values()) > MOVES_MAX:
+                raise AssertionError(f"the lane does not come to rest: {plan.verdicts[0]}")
             now = self._timekeeper.now()
             planned = {entry.punch.id: entry.punch.state for entry in lane.punches}
             await self._db.write(partial(storage.apply, verdicts=plan.verdicts, planned=planned, at=now))
             await self._teller.verdicts(lane.user_id, plan.verdicts, now)
             await self._load(lane)
-        else:
-            raise AssertionError(f"the lane does not come to rest: {plan.verdicts[0]}")
         if plan.request is not None and lane.deferred_until > self._timekeeper.now():
             plan = replace(plan, request=None, wake_at=lane.deferred_until)
         self._board.put(lane, plan)

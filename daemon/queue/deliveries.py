@@ -18,10 +18,11 @@ from daemon.queue.records import journal, to_json
 _FINAL: Final = (PunchState.DELIVERED, PunchState.DISCARDED)
 
 #: Planning looks at so many punches of one person at a time; what lies behind them has its turn when they moved.
-HEAD_MAX: Final = 24
+HEAD_MAX: Final = 8
 
 _UNFINISHED = "state NOT IN ('delivered', 'discarded')"
 _ATTEMPT_COLUMNS = "id, kind, step, sent_at, ended_at, outcome, status, request_id, detail"
+_OF_ATTEMPT = ", ".join(f"a.{column.strip()}" for column in _ATTEMPT_COLUMNS.split(","))
 _LANES = f"""
     SELECT DISTINCT user_id FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED} ORDER BY user_id"""
 _LANE_UNFINISHED = f"""
@@ -33,9 +34,11 @@ _HEAD = (
     f"""
     SELECT d.order_at, d.punch_seq FROM deliveries d INDEXED BY deliveries_unfinished
     JOIN punches p ON p.seq = d.punch_seq
-    WHERE d.user_id = ? AND d.{_UNFINISHED} AND d.state IN ('pending', 'held')
-      AND (d.state = 'pending' OR (p.time_known AND p.direction IS NOT NULL))
+    WHERE d.user_id = ? AND d.{_UNFINISHED} AND d.state = 'held' AND p.time_known AND p.direction IS NOT NULL
     ORDER BY d.order_at, d.punch_seq LIMIT {HEAD_MAX}""",
+    f"""
+    SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
+    WHERE user_id = ? AND {_UNFINISHED} AND state = 'pending' ORDER BY order_at, punch_seq LIMIT {HEAD_MAX}""",
     f"""
     SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
     WHERE user_id = ? AND {_UNFINISHED} AND state = 'in_flight' ORDER BY order_at, punch_seq LIMIT {HEAD_MAX}""",
@@ -49,8 +52,10 @@ _NEIGHBOUR = """
     ORDER BY p.order_at {way}, p.seq {way} LIMIT 1"""
 _BEFORE = _NEIGHBOUR.format(side="<", way="DESC")
 _AFTER = _NEIGHBOUR.format(side=">", way="ASC")
-_LANE_PUNCH = f"{SELECT_PUNCH} WHERE p.seq = ?"
-_SINCE = "SELECT changed_at FROM deliveries WHERE punch_seq = ?"
+#: A punch as `read_punch` takes it, then since when it stands where it stands, then its last attempt.
+_LANE_PUNCH = f"""
+    {SELECT_PUNCH.replace(" FROM punches p", f", d.changed_at, {_OF_ATTEMPT} FROM punches p")}
+    LEFT JOIN attempts a ON a.id = d.attempt_id WHERE p.seq = ?"""
 _LAST_ATTEMPT = f"""
     SELECT {_ATTEMPT_COLUMNS} FROM attempts WHERE id = (SELECT attempt_id FROM deliveries WHERE punch_seq = ?)"""
 _SET_STATE = """
@@ -130,10 +135,10 @@ def _with_neighbours(conn: sqlite3.Connection, user_id: str, chosen: list[tuple[
 
 
 def _lane_punch(conn: sqlite3.Connection, seq: int, *, context: bool) -> LanePunch:
-    attempt = conn.execute(_LAST_ATTEMPT, (seq,)).fetchone()
-    punch = read_punch(conn.execute(_LANE_PUNCH, (seq,)).fetchone())
-    (since,) = conn.execute(_SINCE, (seq,)).fetchone()
-    return LanePunch(punch, None if attempt is None else _attempt(attempt), since, context)
+    row = conn.execute(_LANE_PUNCH, (seq,)).fetchone()
+    split = len(row) - len(_ATTEMPT_COLUMNS.split(",")) - 1
+    since, *attempt = row[split:]
+    return LanePunch(read_punch(row[:split]), None if attempt[0] is None else _attempt(attempt), since, context)
 
 
 def set_state(
