@@ -33,7 +33,7 @@ from daemon.lock import InstanceLock
 from daemon.log import Secrets
 from daemon.notify import Notifier
 from daemon.queue.database import Database
-from daemon.queue.records import list_trusts
+from daemon.queue.records import doubt_of, list_trusts
 from daemon.reload import Reload
 from daemon.service import Orders, Parts, Service
 from daemon.tallies import Tallies
@@ -120,7 +120,9 @@ async def build(config: Config, around: Surroundings, orders: Orders) -> Built:
     database = await _patiently(around.notifier, opening)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(database.close)
-        timekeeper = Timekeeper(around.clock, await database.read(list_trusts))
+        boot_id = around.clock.now().boot_id
+        doubt = await database.read(lambda conn: doubt_of(conn, boot_id))
+        timekeeper = Timekeeper(around.clock, await database.read(list_trusts), doubt=doubt)
         built = _assemble(config, around, orders, database, timekeeper)
         undo.pop_all()
         return built

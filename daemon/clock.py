@@ -109,12 +109,18 @@ class Timekeeper:
     """
 
     def __init__(
-        self, clock: Clock, trusts: Iterable[Trust] = (), on_change: Callable[[], None] = lambda: None
+        self,
+        clock: Clock,
+        trusts: Iterable[Trust] = (),
+        on_change: Callable[[], None] = lambda: None,
+        *,
+        doubt: Doubt | None = None,
     ) -> None:
         self._clock = clock
         self._trusts = {t.boot_id: t for t in trusts}
         self.on_change = on_change
-        self.doubt: Doubt | None = None
+        #: What disputes this boot's clock; one that was told before a restart is only ended by a better Date.
+        self.doubt = doubt
         #: How far the server's clock is ahead of our best time, seconds; 0 until a Date was seen.
         self.server_ahead_s = 0.0
 

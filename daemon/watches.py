@@ -15,7 +15,7 @@ from daemon.events import Events
 from daemon.notify import Notifier
 from daemon.queue.database import Database
 from daemon.queue.deliveries import Counts, counts
-from daemon.queue.records import note_boot, put_trust, touch
+from daemon.queue.records import note_boot, put_doubt, put_trust, touch
 
 _log = structlog.get_logger()
 
@@ -80,6 +80,9 @@ class ClockWatch:
             self._kept = trust
         if (trust, doubt) != self._told:
             self._told = (trust, doubt)
+            # A restart must not forget it: the kernel would vouch again for the clock that the service disputes.
+            boot_id = self._timekeeper.evidence().boot_id
+            await self._database.write(lambda conn: put_doubt(conn, boot_id, doubt))
             await self._settle_times()
             self._tell(trust, doubt)
             self._wake()

@@ -9,7 +9,7 @@ import json
 import sqlite3
 from typing import Any
 
-from daemon.clock import Trust, TrustSource
+from daemon.clock import Doubt, Trust, TrustSource
 from drivers.reader import Evidence
 
 _JOURNAL = "INSERT INTO journal (at, by, action, punch_id, data) VALUES (?, ?, ?, ?, ?)"
@@ -18,6 +18,7 @@ _PUT_SETTING = """
     INSERT INTO settings (key, value) VALUES (?, ?)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value"""
 _DROP_SETTING = "DELETE FROM settings WHERE key = ?"
+_DOUBT = "clock.doubt"
 _NOTE_BOOT = """
     INSERT INTO boots (boot_id, first_seen_at, first_boottime_s) VALUES (?, ?, ?) ON CONFLICT (boot_id) DO NOTHING"""
 _PUT_TRUST = """
@@ -79,6 +80,18 @@ def list_trusts(conn: sqlite3.Connection) -> list[Trust]:
         Trust(boot_id, offset_s, error_s, TrustSource(source), since)
         for boot_id, offset_s, error_s, source, since in conn.execute(_LIST_TRUSTS)
     ]
+
+
+def put_doubt(conn: sqlite3.Connection, boot_id: str, doubt: Doubt | None) -> None:
+    """Remember what disputes this boot's clock, or (None) that nothing does."""
+    told = None if doubt is None else to_json({"boot_id": boot_id, "off_s": doubt.off_s, "since": doubt.since})
+    put_setting(conn, _DOUBT, told)
+
+
+def doubt_of(conn: sqlite3.Connection, boot_id: str) -> Doubt | None:
+    """What disputed this boot's clock when the service last ran; of another boot it says nothing."""
+    told = json.loads(get_setting(conn, _DOUBT) or "{}")
+    return Doubt(told["off_s"], told["since"]) if told.get("boot_id") == boot_id else None
 
 
 def touch(conn: sqlite3.Connection) -> None:

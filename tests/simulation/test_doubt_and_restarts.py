@@ -1,0 +1,60 @@
+"""A clock that the service disputes stays disputed through restarts of the process: no wrong time is ever believed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.support.town import Town, in_town
+
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize("back", [True, False], ids=["online", "offline at the start"])
+def test_a_restart_does_not_make_a_disputed_clock_believed(tmp_path: Path, back: bool) -> None:
+    """NTP vouches for a clock an hour ahead, the service disputes it; taps before and after a restart keep their
+    true seconds once the clock is set right."""
+
+    async def story(town: Town) -> None:
+        kiosk = await town.kiosk()
+        await town.until("Mon 07:00")
+        kiosk.clock.step(HOUR)
+        # A snapshot's answer brings the Date that disputes it.
+        await kiosk.delivery.sync_now()
+        await town.until("Mon 07:30")
+        await kiosk.tap("Anna", "Mon 08:00")
+        if not back:
+            kiosk.offline()
+        await kiosk.crash()
+        await kiosk.start()
+        await kiosk.tap("Bob", "Mon 08:05")
+        await town.until("Mon 09:00")
+        assert town.sheet() == []
+        kiosk.clock.step(-HOUR)
+        kiosk.online()
+        await asyncio.sleep(2 * HOUR)
+        assert town.sheet() == ["Anna Mon 08:00:00 - open", "Bob Mon 08:05:00 - open"]
+        assert await kiosk.stuck() == []
+
+    in_town(tmp_path, story)
+
+
+def test_a_doubt_ends_with_its_boot(tmp_path: Path) -> None:
+    """After a reboot the clock is judged anew: nothing waits for a dispute about another boot's clock."""
+
+    async def story(town: Town) -> None:
+        kiosk = await town.kiosk()
+        await town.until("Mon 07:00")
+        kiosk.clock.step(HOUR)
+        await kiosk.delivery.sync_now()
+        await town.until("Mon 07:30")
+        await kiosk.crash()
+        kiosk.clock.reboot(synchronised=True)
+        await kiosk.start()
+        await kiosk.tap("Anna", "Mon 08:00")
+        await asyncio.sleep(60)
+        assert town.sheet() == ["Anna Mon 08:00:00 - open"]
+
+    in_town(tmp_path, story)
