@@ -15,9 +15,9 @@ from pathlib import Path
 import structlog
 
 from daemon.delivery.policy import Policy
-from daemon.model import Direction, PunchState, Source, TapResult
+from daemon.model import Direction, Source, TapResult
 from daemon.queue import people
-from daemon.queue.deliveries import history
+from daemon.queue.deliveries import counts, history
 from daemon.queue.queue import NewPunch, insert_punch, insert_tap
 from daemon.timesheets.timesheet import (
     Capabilities,
@@ -84,8 +84,8 @@ class Crowd(Bench):
 
     async def at_rest(self) -> bool:
         """Whether nothing waits any more but for a person."""
-        waiting = (PunchState.PENDING, PunchState.IN_FLIGHT, PunchState.HELD)
-        return not any(punch.state in waiting for punch in await self.punches())
+        counted = await self.db.read(counts)
+        return not counted.pending + counted.in_flight + counted.held
 
     async def rest(self, step_s: float = 60) -> None:
         """Wait until nothing waits any more."""
