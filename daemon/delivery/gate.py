@@ -81,12 +81,15 @@ class Gate:
         since = self.halt.since if self.halt is not None else now
         self.halt = Halt(code, detail, since, now + HALT_RETRY_S)
 
-    def retry(self, now: float) -> None:
-        """Something changed (a person asked, the key file, a link): the next request may be tried at once."""
-        self._until = 0.0
+    def retry(self, now: float, *, spread_s: float = 0.0) -> None:
+        """Something changed (a person asked, the key file, a link): the next request may be tried at once.
+
+        What changed for many kiosks alike (a link) is tried within `spread_s`, so that they do not come back in step.
+        """
+        self._until = now + self._rng.uniform(0.0, spread_s)
         self._failures = min(self._failures, 1)
         if self.halt is not None:
-            self.halt.retry_at = now
+            self.halt.retry_at = self._until
 
     def hurry(self, not_before_s: float) -> None:
         """A new punch is here: try again soon, but not sooner than this after the last try."""

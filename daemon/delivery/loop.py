@@ -43,6 +43,8 @@ from daemon.timesheets.timesheet import BATCH_PEOPLE_MAX, Query, Reply, Timeshee
 MOVES_MAX = 16
 #: A new punch while nothing answers is a reason to try again, but not more often than this.
 HURRY_S = 5.0
+#: Kiosks behind one line see it come back in the same moment; each waits a part of this, under a second.
+LINK_SPREAD_S = 0.8
 #: While halted the key file is looked at this often; it is one stat.
 KEY_LOOK_S = 15.0
 #: Probes for a clock that is not trusted: the first pause, doubling, and the longest.
@@ -124,7 +126,9 @@ class Delivery:
         """Deliver until `stop` or cancellation. Raises what only a fault of ours or of the disk can raise."""
         self._board, self._all_dirty = Board(), True
         self._outlook.start(self._timekeeper.now())
-        self.gate.paused = await self._db.read(storage.is_paused)
+        self.gate.paused, budget = await self._db.read(storage.remembered)
+        if self.pacer.budget is None:
+            self.pacer.note_budget(budget, 0.0)
         await self._teller.count_reviews()
         while not self._stopping:
             self._news.clear()
@@ -152,7 +156,7 @@ class Delivery:
 
     def network_changed(self) -> None:
         """A link or route changed: what failed may work now."""
-        self.gate.retry(self._timekeeper.now())
+        self.gate.retry(self._timekeeper.now(), spread_s=LINK_SPREAD_S)
         self._news.set()
 
     async def sync_now(self) -> None:
@@ -161,7 +165,7 @@ class Delivery:
             self._knowledge.forget(user_id)
         self._outlook.hurry(self._timekeeper.now())
         self._allow_reads()
-        self.network_changed()
+        self.gate.retry(self._timekeeper.now())
         self.wake()
 
     def change_rules(self, policy: Policy) -> None:

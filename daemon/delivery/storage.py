@@ -5,8 +5,10 @@ Every change is made only if the punch still stands where the plan saw it: a per
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from daemon.delivery.plan import Send, Verdict
 from daemon.delivery.settle import Settlement
@@ -17,9 +19,10 @@ from daemon.model import Employee, Punch, PunchState, RecordedAs
 from daemon.queue import deliveries, people, records
 from daemon.queue.deliveries import LanePunch, counts, unfinished_lanes
 from daemon.queue.queue import find_punch, list_punches
-from daemon.timesheets.timesheet import Reply, ShiftRecord
+from daemon.timesheets.timesheet import Budget, Reply, ShiftRecord
 
 _PAUSED = "delivery.paused"
+_BUDGET = "delivery.budget"
 
 
 def load(conn: sqlite3.Connection, user_id: str) -> tuple[list[LanePunch], Employee | None]:
@@ -73,8 +76,10 @@ def end_together(conn: sqlite3.Connection, begun: Mapping[int, Send], outcome: s
 def settle(
     conn: sqlite3.Connection, send: Send, attempt_id: int, settlement: Settlement, reply: Reply, at: float
 ) -> None:
-    """Write down an answer. An attempt whose outcome is not known stays open; why is journalled."""
+    """Write down an answer, and the budget it told. An attempt whose outcome is not known stays open, and says why."""
     detail = settlement.detail
+    if reply.budget is not None:
+        records.put_setting(conn, _BUDGET, json.dumps(asdict(reply.budget)))
     if settlement.attempt_outcome is not None:
         deliveries.end_attempt(
             conn,
@@ -113,6 +118,11 @@ def retry(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float, by: str
         if punch.state is not PunchState.REVIEW:
             raise RefusedError(
                 f"Cannot retry {punch_id}: it is {punch.state}, not in review. See: punchctl punches show {punch_id}"
+            )
+        if punch.reason == "server_changed_time":  # what the service recorded is never sent again
+            raise RefusedError(
+                f"Cannot retry {punch_id}: the timesheet has it already, with another time. Correct that there, or "
+                f"take it as it is: punchctl review resolve {punch_id} --accept-server"
             )
         entry = next((e for e in deliveries.load_lane(conn, punch.user_id) if e.punch.id == punch_id), None)
         unknown = entry is not None and entry.attempt is not None and entry.attempt.ended_at is None
@@ -217,6 +227,12 @@ def is_paused(conn: sqlite3.Connection) -> bool:
     return records.get_setting(conn, _PAUSED) is not None
 
 
+def remembered(conn: sqlite3.Connection) -> tuple[bool, Budget | None]:
+    """What survives a restart: whether delivery is paused, and the account's budget as it was last told."""
+    told = records.get_setting(conn, _BUDGET)
+    return is_paused(conn), None if told is None else Budget(**json.loads(told))
+
+
 def set_paused(conn: sqlite3.Connection, paused: bool, at: float, by: str) -> None:
     """Remember that delivery is paused, or goes on."""
     records.put_setting(conn, _PAUSED, str(at) if paused else None)
@@ -244,6 +260,7 @@ __all__ = [
     "load",
     "mend",
     "people_to_read",
+    "remembered",
     "retry",
     "reviewed",
     "reviewed_punches",

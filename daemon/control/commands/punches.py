@@ -72,12 +72,17 @@ def cmd_review_show(run: Run, punch_id: str) -> None:
 
 
 @review.command("retry", epilog=example("punchctl review retry 01K9ZQ4T5V0000000000000000"))
-@click.argument("punch_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("punch_ids", metavar="ID...", nargs=-1)
+@click.option("--reason", metavar="CODE", help="All that are in review for this reason (docs/reasons.md).")
 @common
 @click.pass_obj
-def cmd_review_retry(run: Run, punch_ids: tuple[str, ...]) -> None:
+def cmd_review_retry(run: Run, punch_ids: tuple[str, ...], reason: str | None) -> None:
     """Take punches out of review and plan them again. All are tried; the first refusal is told."""
+    if bool(punch_ids) == (reason is not None):
+        raise click.UsageError("name punches by ID, or give --reason CODE for all that are in review for it")
     client = run.client()
+    if reason is not None:
+        punch_ids = tuple(punch["id"] for punch in client.review() if punch["reason"] == reason)
     done: list[Any] = []
     refused: RefusedByDaemonError | None = None
     for punch_id in punch_ids:

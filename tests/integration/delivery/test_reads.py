@@ -124,3 +124,43 @@ def test_when_the_day_cannot_carry_the_queue_pairs_go_together(tmp_path: Path) -
         assert 429 not in [entry.status for entry in bench.sandbox.log.entries]
 
     on_bench(tmp_path, story)
+
+
+def test_the_account_s_day_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    """What the last answer told of the budget holds until the next one: a restart gives no new day."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.company.limits.plan = SMALL_BUSINESS
+        await bench.punch(ANNA, "clock_in", ago_s=60)
+        await asyncio.sleep(30)
+        before = bench.delivery.pacer.budget
+        assert before is not None
+        assert before.day_remaining == 98
+        await bench.crash()
+        bench.sandbox.cable.cut()
+        await bench.start()
+        await asyncio.sleep(0.1)
+        after = bench.delivery.pacer.budget
+        assert after is not None
+        assert (after.day_limit, after.day_reset_at) == (before.day_limit, before.day_reset_at)
+        assert after.day_remaining in (97, 98)
+
+    on_bench(tmp_path, story)
+
+
+def test_a_line_that_comes_back_is_used_within_a_second_but_not_in_step(tmp_path: Path) -> None:
+    """A link change ends the pause of the back-off; the jitter keeps kiosks of one site apart."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.cable.cut()
+        await bench.punch(ANNA, "clock_in", ago_s=60)
+        await asyncio.sleep(1800)
+        bench.sandbox.cable.restore()
+        at = bench.second()
+        bench.delivery.network_changed()
+        await asyncio.sleep(5)
+        arrived = [entry.at for entry in bench.sandbox.log.entries]
+        assert arrived
+        assert 0 < arrived[0] - at <= 1.0
+
+    on_bench(tmp_path, story)
