@@ -144,11 +144,11 @@ class Courier:
         if punch.direction is None:
             raise RefusedError(f"Cannot accept the timesheet's record for {punch.id}: its direction is not known.")
         since, until = punch.second - max_shift_s - READ_BESIDE_S, punch.second + max_shift_s + READ_BESIDE_S
-        reply, requested_at = await self._request(LookUp((punch.user_id,), since, until))
+        reply, _ = await self._request(LookUp((punch.user_id,), since, until))
         self._note(reach_of(reply.outcome), reply, None)
         if not isinstance(reply.outcome, Found):
             raise RefusedError("Cannot read the timesheet now. Try again when it can be reached.")
-        self._knowledge.learn([punch.user_id], requested_at, since, until, reply.outcome.records)
+        # Not learnt: of the person's other days this read says nothing.
         record = closest(punch, reply.outcome.records)
         if record is None:
             raise RefusedError("Cannot accept: the timesheet shows no shift there. Enter it, then try again.")
