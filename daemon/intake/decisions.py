@@ -93,6 +93,11 @@ def _open_punch(conn: sqlite3.Connection, punch_id: str) -> Punch:
         raise RefusedError(
             f"Cannot resolve {punch_id}: it is {punch.state}; only held ones and those in review can be."
         )
+    if punch.reason == "server_changed_time":  # released or replaced it would be sent, and stand there twice
+        raise RefusedError(
+            f"Cannot resolve {punch_id} so: the timesheet has it already, with another time. Correct that there, or "
+            f"take it as it is: punchctl review resolve {punch_id} --accept-server"
+        )
     return punch
 
 

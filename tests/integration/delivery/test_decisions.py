@@ -140,6 +140,52 @@ def test_accepting_needs_something_to_accept(tmp_path: Path) -> None:
     on_bench(tmp_path, story)
 
 
+def test_what_the_service_recorded_at_another_time_is_never_sent_again(tmp_path: Path) -> None:
+    """server_changed_time: no retry and no time given by a person sends it; accepting it ends the review."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.company.behaviour.round_to_s = HOUR
+        await asyncio.sleep(2 * HOUR + 1200)
+        punch = await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(60)
+        left = await bench.punch(ANNA, "clock_out")
+        await asyncio.sleep(60)
+        assert await bench.state(punch) == ("review", "server_changed_time")
+        once = bench.sheet()
+        with pytest.raises(RefusedError, match="--accept-server"):
+            await bench.delivery.retry([punch], by="uid:0")
+        for given in ({"time": bench.second(30)}, {"clock_out": bench.second(30)}):
+            with pytest.raises(RefusedError, match="--accept-server"):
+                await decisions(bench).resolve(punch, **given, by="uid:0")
+        await asyncio.sleep(HOUR)
+        assert bench.sheet() == once
+        for one in (punch, left):
+            await bench.delivery.accept_server(one, by="uid:0")
+        assert await bench.all_delivered()
+        assert bench.sheet() == once
+
+    on_bench(tmp_path, story)
+
+
+def test_asking_for_a_record_in_vain_leaves_other_punches_alone(tmp_path: Path) -> None:
+    """What was read of an old day for a decision says nothing of today: a clock-out that waits is sent as any other."""
+
+    async def story(bench: Bench) -> None:
+        old = await bench.punch(ANNA, "clock_in", ago_s=60 * HOUR)
+        await bench.punch(ANNA, "clock_in", ago_s=HOUR)
+        await asyncio.sleep(60)
+        await bench.delivery.pause(by="uid:0")
+        left = await bench.punch(ANNA, "clock_out")
+        await asyncio.sleep(60)
+        with pytest.raises(RefusedError, match="shows no shift"):
+            await bench.delivery.accept_server(old, by="uid:0")
+        await bench.delivery.resume(by="uid:0")
+        await asyncio.sleep(60)
+        assert await bench.state(left) == ("delivered", None)
+
+    on_bench(tmp_path, story)
+
+
 def test_decisions_that_cannot_be_are_refused_and_change_nothing(tmp_path: Path) -> None:
     """Future times, wrong halves, too long shifts, unknown punches, punches in between."""
 
