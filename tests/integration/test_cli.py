@@ -395,6 +395,11 @@ async def test_a_kiosk_is_set_up_by_its_commands(stage: Stage) -> None:
     ended = await punchctl("review", "retry", punch_id, "NOPE", "--json", socket_path=stage.control)
     assert (ended.code, ended.json["code"], ended.json["done"]) == (1, "not_found", [punch_id])
     await stage.delivery.review(punch_id, "job_required")
+    for reason, released in (("locked_days", []), ("job_required", [punch_id])):
+        ended = await punchctl("review", "retry", "--reason", reason, "--json", socket_path=stage.control)
+        assert [punch["id"] for punch in ended.json] == released
+    assert (await punchctl("review", "retry", socket_path=stage.control)).code == 2
+    await stage.delivery.review(punch_id, "job_required")
     ended = await punchctl("review", "discard", punch_id, "--reason", "a test", socket_path=stage.control)
     assert "discarded" in ended.out
     history = (await punchctl("punches", "show", punch_id, socket_path=stage.control)).out
