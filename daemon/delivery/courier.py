@@ -7,6 +7,7 @@ crash, a stop) stays open in the journal, and its lane looks it up before anythi
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 from daemon.alarms import Alarms
@@ -45,6 +46,8 @@ READ_PEOPLE_MAX = 500
 READ_BESIDE_S = 3600
 #: The widest range of one list request (facts 1.5: 90 days, less the days around for zones).
 READ_RANGE_MAX_S = 86 * 86400
+#: A person may decide on a punch between plan and send, once or twice; beyond this it is a fault of ours.
+NOT_BEGUN_MAX = 5
 #: The same unrecognised refusal for this many people in a row is a misconfiguration (delivery.md).
 SUSPICIOUS_PEOPLE = 3
 #: Refusals remembered while they may still turn out to be one; older ones stay in review.
@@ -71,12 +74,14 @@ class Courier:
         self._alarms, self._teller = alarms, teller
         #: A person's own read waits for the loop's request, and the other way round: one is out at a time.
         self._one = asyncio.Lock()
+        self._not_begun: Counter[str] = Counter()
         self._suspects: list[tuple[str, str, tuple[str, ...]]] = []  # words, person, punches
 
     async def send(self, lane: Lane, send: Send) -> set[str]:
         """Journal, send, settle. The people whose lanes must be planned again."""
         now = self._timekeeper.now()
         attempt_id = await self._db.write(lambda conn: storage.begin(conn, send, now))
+        self._note_begun(lane.user_id, begun=attempt_id is not None)
         if attempt_id is None:  # a person decided on it in the meantime
             return {lane.user_id}
         reply, _ = await self._request(send.step)
@@ -86,11 +91,20 @@ class Courier:
         self._note(settlement.reach, reply, settlement.detail)
         return {lane.user_id} | await self._suspect(lane.user_id, send, settlement)
 
+    def _note_begun(self, user_id: str, *, begun: bool) -> None:
+        """Raises AssertionError when a planned request cannot begin again and again: plan and queue disagree."""
+        self._not_begun[user_id] = 0 if begun else self._not_begun[user_id] + 1
+        if self._not_begun[user_id] > NOT_BEGUN_MAX:
+            self._not_begun[user_id] = 0
+            raise AssertionError("a request was planned for punches that are not pending")
+
     async def send_together(self, lanes: Sequence[Lane]) -> set[str]:
         """One request that records a completed shift for each of these people. Whose lanes must be planned again."""
         sends = {lane.user_id: lane.plan.request for lane in lanes if isinstance(lane.plan.request, Send)}
         now = self._timekeeper.now()
         begun = await self._db.write(lambda conn: storage.begin_together(conn, sends, now))
+        if not begun:
+            self._note_begun(lanes[0].user_id, begun=False)
         steps = [sends[user_id].step for user_id in begun]
         if steps:
             shifts = tuple(step for step in steps if isinstance(step, RecordShift))

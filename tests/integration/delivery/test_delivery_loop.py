@@ -451,3 +451,33 @@ def test_the_sandbox_is_reached_without_the_client(tmp_path: Path) -> None:
     answer = sandbox.handle(Request("GET", "/nowhere", [], {}, b""))
     assert answer.status in (401, 404)
     assert Policy().reach_s == 42600
+
+
+def test_a_plan_that_the_queue_never_lets_begin_is_a_fault_and_not_a_spin(tmp_path: Path) -> None:
+    """Plan and queue disagree: after a few tries that person's punch needs a look, and others go on."""
+
+    async def story(bench: Bench) -> None:
+        from daemon.delivery import storage
+
+        begin = storage.begin
+        tries = 0
+
+        def never(conn, send, at):  # type: ignore[no-untyped-def]
+            nonlocal tries
+            if send.step.user_id != BOB:
+                return begin(conn, send, at)
+            tries += 1
+            return None
+
+        storage.begin = never
+        try:
+            bob = await bench.punch(BOB, "clock_in", ago_s=60)
+            anna = await bench.punch(ANNA, "clock_in", ago_s=30)
+            await asyncio.sleep(5)
+        finally:
+            storage.begin = begin
+        assert await bench.state(bob) == ("review", "internal_error")
+        assert await bench.state(anna) == ("delivered", None)
+        assert tries <= 10
+
+    on_bench(tmp_path, story)
