@@ -15,8 +15,9 @@ SEND_AFTER_S = 2
 FUTURE_MAX_S = 60
 #: One list request reaches at most 90 days (facts 1.5); zones and days around take some of it.
 READ_SPAN_MAX_S = 80 * 86400
-#: The second look at an unknown outcome comes this many settling times after the request (facts, U10: 5 s and 30 s).
-SECOND_LOOK = 6
+#: The second look at an unknown outcome comes this many settling times after the request (facts, U10: 5 s, then 30 s
+#: more).
+SECOND_LOOK = 7
 #: A clock-out that waits for a clock-in made elsewhere is looked for again after at least this long, then ever later.
 LOOK_AGAIN_MIN_S = 60
 
