@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -54,6 +55,14 @@ async def api_review_resolve(call: Call) -> Answer:
     resolved = await call.kiosk.decisions.resolve(punch_id, **times, by=call.by)
     added = views.punch_view(resolved.added) if resolved.added is not None else None
     return Document({**views.punch_view(resolved.punch), "added": added})
+
+
+async def api_key_check(call: Call) -> Answer:
+    """Read the key again and prove it by one request to the service; a good one lifts a halt."""
+    call.fields()
+    checked = await call.kiosk.delivery.check_key()
+    await _note(call, "key.checked", valid=checked.valid)
+    return Document(asdict(checked))
 
 
 async def api_sync_now(call: Call) -> Answer:

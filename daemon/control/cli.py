@@ -17,7 +17,16 @@ from daemon.control.commands.audit import cmd_audit
 from daemon.control.commands.base import FailedError, Run, common, print_json
 from daemon.control.commands.doctor import cmd_doctor
 from daemon.control.commands.export import cmd_export
-from daemon.control.commands.kiosk import cmd_events, cmd_present, cmd_readers, cmd_status, cmd_tap, sync
+from daemon.control.commands.kiosk import (
+    cmd_completion,
+    cmd_events,
+    cmd_present,
+    cmd_readers,
+    cmd_status,
+    cmd_tap,
+    key,
+    sync,
+)
 from daemon.control.commands.people import badges, employees
 from daemon.control.commands.punches import punches, review
 
@@ -54,7 +63,7 @@ def root() -> None:
 
 
 for _command in (cmd_status, cmd_present, cmd_tap, employees, badges, punches, review, sync, cmd_readers, cmd_events,
-                 cmd_export, cmd_audit, cmd_doctor):  # fmt: skip
+                 cmd_export, cmd_audit, cmd_doctor, key, cmd_completion):  # fmt: skip
     root.add_command(_command)
 
 

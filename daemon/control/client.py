@@ -185,6 +185,10 @@ class Client:
         """Decide on a punch: one of clock_out, clock_in, time (Unix seconds), or accept_server (true)."""
         return self._ask("POST", f"/v1/review/{_segment(punch_id)}/resolve", decision)
 
+    def key_check(self) -> Any:
+        """Prove the key by one request to the service."""
+        return self._ask("POST", "/v1/key/check")
+
     def sync(self, what: str) -> Any:
         """`now`, `pause` or `resume` the delivery."""
         return self._ask("POST", f"/v1/sync/{what}")

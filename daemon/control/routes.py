@@ -79,6 +79,7 @@ ROUTES: tuple[Route, ...] = (
     _act("POST", "/v1/review/{id}/retry", acting.api_review_retry),
     _act("POST", "/v1/review/{id}/resolve", acting.api_review_resolve),
     _act("POST", "/v1/review/{id}/discard", acting.api_review_discard),
+    _act("POST", "/v1/key/check", acting.api_key_check),
     _act("POST", "/v1/sync/now", acting.api_sync_now),
     _act("POST", "/v1/sync/pause", acting.api_sync_pause),
     _act("POST", "/v1/sync/resume", acting.api_sync_resume),

@@ -303,3 +303,12 @@ def delivery_screen(delivery: Json, look: Look) -> str:
     detail = f": {delivery['detail']}" if delivery["detail"] else ""
     next_try = f", next try {look.when(delivery['next_try_at'])}" if delivery["next_try_at"] else ""
     return look.wrapped(f"delivery is {delivery['state']}{detail}{next_try}")
+
+
+def key_screen(checked: Json, look: Look) -> str:
+    """Whether the service takes the key."""
+    style = {True: "good", False: "bad"}.get(checked["valid"], "warn")
+    lines = [look.paint(look.wrapped(printable(checked["text"])), style)]
+    lines += ["The key in the file was another one than before; it is in use now."] if checked["changed"] else []
+    lines += [look.wrapped(f"-> {checked['remedy']}", "  ")] if checked["remedy"] else []
+    return "\n".join(lines)

@@ -149,9 +149,13 @@ class Courier:
 
     async def probe(self) -> bool:
         """One cheap read that proves the key and brings the service's date; whether it was answered."""
+        return isinstance((await self.greet()).outcome, Proven)
+
+    async def greet(self) -> Reply:
+        """The same, with all that was answered."""
         reply, _ = await self._request(Probe())
         self._note(reach_of(reply.outcome), reply, None)
-        return isinstance(reply.outcome, Proven)
+        return reply
 
     async def record_for(self, punch: Punch, max_shift_s: int) -> ShiftRecord:
         """What the timesheet shows for a punch, read now. Raises RefusedError when that is nothing."""

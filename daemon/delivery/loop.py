@@ -24,6 +24,7 @@ from daemon.delivery.asking import Asking
 from daemon.delivery.board import Board, Lane
 from daemon.delivery.courier import READ_BESIDE_S, Courier
 from daemon.delivery.gate import DeliveryState, Gate
+from daemon.delivery.key_check import KeyCheck, key_check, unreadable
 from daemon.delivery.knowledge import Knowledge, View
 from daemon.delivery.mending import Mending
 from daemon.delivery.outlook import CHECK_MIN_S, Outlook
@@ -32,7 +33,7 @@ from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import READ_SPAN_MAX_S, Moment, Policy
 from daemon.delivery.teller import Teller
-from daemon.errors import RefusedError, StorageError
+from daemon.errors import ConfigError, RefusedError, StorageError
 from daemon.events import Events
 from daemon.model import Punch
 from daemon.queue.database import Database
@@ -212,6 +213,16 @@ class Delivery:
     async def ask(self, step: Query) -> Reply:
         """One read for a person, when gate and budget let it; live punches keep their reserve. Raises RefusedError."""
         return await self._asking.ask(step)
+
+    async def check_key(self) -> KeyCheck:
+        """Read the key again and prove it by one request, also while halted or paused; a good key lifts a halt."""
+        try:
+            changed = await self._timesheet.reload_key()
+        except ConfigError as error:
+            return unreadable(error.message)
+        reply = await self._courier.greet()
+        self._news.set()
+        return key_check(reply, changed=changed)
 
     def seen(self, user_id: str) -> tuple[View, float | None] | None:
         """What a read last showed of a person, and when their last punch here was settled (None: something is not).

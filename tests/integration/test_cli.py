@@ -201,7 +201,7 @@ async def test_a_tap_fails_only_when_refused(peopled: Stage) -> None:
 
 EVERY = (
     ("status",), ("present",), ("readers",), ("punches", "list"), ("employees", "list"), ("badges", "list"),
-    ("badges", "unknown"), ("review", "list"), ("sync", "now"), ("sync", "pause"), ("sync", "resume"),
+    ("badges", "unknown"), ("review", "list"), ("key", "check"), ("sync", "now"), ("sync", "pause"), ("sync", "resume"),
     ("employees", "remove", "8"), ("employees", "add", "9", "Alan Turing"), ("badges", "assign", "AABBCCDD", "7"),
     ("badges", "block", "AABBCCDD"), ("badges", "remove", "AABBCCDD"), ("tap", BADGE, "--reader", "front"),
 )  # fmt: skip

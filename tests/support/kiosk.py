@@ -17,6 +17,7 @@ from daemon.clock import Timekeeper
 from daemon.config import AttendanceConfig, Config, ConnecteamConfig, KioskConfig, ReaderConfig
 from daemon.control.kiosk import Kiosk
 from daemon.control.server import Sockets
+from daemon.delivery.key_check import KeyCheck, key_check
 from daemon.errors import NotFoundError, RefusedError
 from daemon.events import Events
 from daemon.intake.decisions import Decisions
@@ -27,6 +28,7 @@ from daemon.model import PunchState
 from daemon.queue import deliveries, queue
 from daemon.queue.database import Database
 from daemon.tallies import Tallies
+from daemon.timesheets.timesheet import Proven, Reply
 from drivers.reader import Feedback, Reader, ReaderLost, ReaderUnavailable, Tap
 from drivers.simulated import SimulatedReader
 from tests.support.fake_clock import FakeClock
@@ -52,6 +54,7 @@ class Actor:
     timekeeper: Timekeeper
     standing: DeliveryStatus = field(default_factory=DeliveryStatus)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    key: KeyCheck = field(default_factory=lambda: key_check(Reply(Proven("Acme"), status=200), changed=False))
 
     async def sync_now(self) -> None:
         self.asked.append(("sync_now", None))
@@ -70,6 +73,10 @@ class Actor:
 
     async def discard(self, punch_id: str, *, reason: str, by: str) -> None:
         await self._decide(punch_id, PunchState.DISCARDED, reason, by)
+
+    async def check_key(self) -> KeyCheck:
+        self.asked.append(("check_key", None))
+        return self.key
 
     def status(self) -> DeliveryStatus:
         return self.standing

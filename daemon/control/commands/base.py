@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ import click
 from daemon.control.client import Client, default_socket
 from daemon.control.render import Look
 from daemon.control.times import parse_instant
+
+#: How often a screen is shown anew: one request on a local socket.
+WATCH_S = 2.0
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,6 +39,21 @@ class Run:
         """How text is laid out on standard output."""
         return Look.of(sys.stdout, os.environ, client.zone, client.now)
 
+    def watch(
+        self, client: Client, ask: Callable[[], Any], screen: Callable[[Any, Look], str], every_s: float | None
+    ) -> None:
+        """Show what `ask` answers: once, or every so many seconds; on a terminal each time in the same place."""
+        if every_s is None:
+            self.show(client, ask(), screen)
+            return
+        while True:
+            answer = ask()
+            if sys.stdout.isatty() and not self.json:
+                print("\x1b[H\x1b[2J", end="")
+            self.show(client, answer, screen)
+            sys.stdout.flush()
+            time.sleep(every_s)
+
     def show(self, client: Client, answer: Any, screen: Callable[[Any, Look], str]) -> None:
         """Print an answer: as its JSON document, or as `screen` shows it to people."""
         print_json(answer) if self.json else print(screen(answer, self.look(client)))
@@ -46,6 +65,20 @@ class FailedError(Exception):
     def __init__(self, problem: dict[str, Any]) -> None:
         super().__init__(str(problem["detail"]))
         self.problem = problem
+
+
+def watchable(command: F) -> F:
+    """`--watch [SECONDS]`: again and again, until Ctrl-C."""
+    return click.option(
+        "--watch",
+        "every_s",
+        is_flag=False,
+        flag_value=WATCH_S,
+        default=None,
+        type=click.FloatRange(0.1, 3600),
+        metavar="[SECONDS]",
+        help=f"Show it again every so often (default {WATCH_S:g} s), until Ctrl-C.",
+    )(command)
 
 
 def print_json(document: Any) -> None:

@@ -8,34 +8,39 @@ import click
 
 from daemon.control import screens
 from daemon.control.client import UnreachableError
-from daemon.control.commands.base import Instant, Run, common, example, print_json
+from daemon.control.commands.base import Instant, Run, common, example, print_json, watchable
 
 
-@click.command("status", epilog=example("punchctl status", "punchctl status --json | jq .queue"))
+@click.command(
+    "status", epilog=example("punchctl status", "punchctl status --watch", "punchctl status --json | jq .queue")
+)
+@watchable
 @common
 @click.pass_obj
-def cmd_status(run: Run) -> None:
+def cmd_status(run: Run, every_s: float | None) -> None:
     """One screen: is it working, and if not, what to do."""
     client = run.client()
-    run.show(client, client.status(), screens.status_screen)
+    run.watch(client, client.status, screens.status_screen, every_s)
 
 
 @click.command("present", epilog=example("punchctl present"))
+@watchable
 @common
 @click.pass_obj
-def cmd_present(run: Run) -> None:
+def cmd_present(run: Run, every_s: float | None) -> None:
     """Who is in right now, as far as this kiosk knows, and since when."""
     client = run.client()
-    run.show(client, client.present(), screens.present_screen)
+    run.watch(client, client.present, screens.present_screen, every_s)
 
 
 @click.command("readers", epilog=example("punchctl readers"))
+@watchable
 @common
 @click.pass_obj
-def cmd_readers(run: Run) -> None:
+def cmd_readers(run: Run, every_s: float | None) -> None:
     """Each reader: state, since when, taps, errors."""
     client = run.client()
-    run.show(client, client.readers(), screens.readers_screen)
+    run.watch(client, client.readers, screens.readers_screen, every_s)
 
 
 @click.command("events", epilog=example("punchctl events", "punchctl events --json | jq .event"))
@@ -100,3 +105,42 @@ def cmd_sync_resume(run: Run) -> None:
 def _sync(run: Run, what: str) -> None:
     client = run.client()
     run.show(client, client.sync(what), screens.delivery_screen)
+
+
+@click.group("key")
+@common
+def key() -> None:
+    """The key to the service."""
+
+
+@key.command("check", epilog=example("punchctl key check"))
+@common
+@click.pass_obj
+def cmd_key_check(run: Run) -> None:
+    """Read the key again and prove it by one request, also while halted; exit code 1 unless it is good."""
+    client = run.client()
+    answer = client.key_check()
+    run.show(client, answer, screens.key_screen)
+    run.code = 0 if answer["valid"] else 1
+
+
+@click.command("completion", epilog=example("punchctl completion bash"))
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@common
+@click.pass_context
+def cmd_completion(ctx: click.Context, shell: str) -> None:
+    """Print the script that lets SHELL complete punchctl's commands and options.
+
+    \b
+    bash: eval "$(punchctl completion bash)"          in ~/.bashrc
+    zsh:  eval "$(punchctl completion zsh)"           in ~/.zshrc
+    fish: punchctl completion fish | source           in config.fish
+    """
+    # Here and not on top: no other command needs it.
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    assert made is not None, f"click knows {shell}"
+    script = made(ctx.find_root().command, {}, "punchctl", "_PUNCHCTL_COMPLETE").source()
+    run = ctx.ensure_object(Run)
+    print_json({"shell": shell, "script": script}) if run.json else print(script)

@@ -8,7 +8,7 @@ import click
 
 from daemon.control import screens
 from daemon.control.client import RefusedByDaemonError
-from daemon.control.commands.base import Instant, Run, common, example
+from daemon.control.commands.base import Instant, Run, common, example, watchable
 
 STATES = ("pending", "held", "in_flight", "delivered", "review", "discarded")
 
@@ -25,15 +25,22 @@ def punches() -> None:
 @click.option("--since", type=Instant(), help="Tapped then or later.")
 @click.option("--until", type=Instant(), help="Tapped before then.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most the N oldest.")
+@watchable
 @common
 @click.pass_obj
 def cmd_punches_list(
-    run: Run, state: tuple[str, ...], employee: str | None, since: float | None, until: float | None, limit: int | None
+    run: Run,
+    state: tuple[str, ...],
+    employee: str | None,
+    since: float | None,
+    until: float | None,
+    limit: int | None,
+    every_s: float | None,
 ) -> None:
     """Punches, oldest first."""
     client = run.client()
-    found = client.punches(state=",".join(state) or None, employee=employee, since=since, until=until, limit=limit)
-    run.show(client, found, screens.punches_screen)
+    filters = {"state": ",".join(state) or None, "employee": employee, "since": since, "until": until, "limit": limit}
+    run.watch(client, lambda: client.punches(**filters), screens.punches_screen, every_s)
 
 
 @punches.command("show", epilog=example("punchctl punches show 01K9ZQ4T5V0000000000000000"))
