@@ -193,6 +193,12 @@ _ALL = (
         "Set the kiosk's clock right; give the true time (review resolve ID --time T).",
     ),
     Reason(
+        "time_disputed",
+        "review",
+        "The kiosk's clock turned out to be wrong after this was tapped; its time then is not the true one.",
+        "Take the time that the uninterrupted clock gives (punches show ID): review resolve ID --time T.",
+    ),
+    Reason(
         "out_of_order",
         "review",
         "The badge was assigned later, and its tap lies before the person's last punch.",

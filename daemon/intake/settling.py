@@ -10,13 +10,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from daemon.clock import DOUBT_BEYOND_S
 from daemon.intake.attendance import Moment, Policy, repeats, toggle
 from daemon.intake.placing import Desk
 from daemon.model import Direction, Punch, PunchState, ReaderDirection
 from daemon.queue.deliveries import load_lane, set_state
 from daemon.queue.people import find_employee
-from daemon.queue.queue import find_punch, settle_direction, settle_time, unsettled_punches
+from daemon.queue.queue import find_punch, settle_direction, settle_time, unsent_of_boot, unsettled_punches
 from drivers.reader import Evidence
 
 #: The reasons that a trusted clock, or a decided neighbour, takes away.
@@ -91,9 +93,10 @@ def _verdict(
 def settle(conn: sqlite3.Connection, desk: Desk) -> list[Punch]:
     """Fill in every time that is known by now and decide what hung on it; the punches that changed, as they now are."""
     desk.reckoner.note_trust(conn)
+    disputed = [_dispute(conn, punch, at, desk) for punch, at in _misdated(conn, desk)]
     unsettled = unsettled_punches(conn)
     timed = {punch.id for punch in unsettled if _settle_time(conn, punch, desk)}
-    changed = dict.fromkeys(punch.id for punch in unsettled if punch.id in timed)
+    changed = dict.fromkeys([*disputed, *(punch.id for punch in unsettled if punch.id in timed)])
     for user_id in dict.fromkeys(punch.user_id for punch in unsettled):
         lane = [place.punch for place in load_lane(conn, user_id)]
         policy = desk.rules.policy(find_employee(conn, user_id))
@@ -107,7 +110,29 @@ def settle(conn: sqlite3.Connection, desk: Desk) -> list[Punch]:
 
 def is_due(conn: sqlite3.Connection, desk: Desk) -> bool:
     """Whether `settle` could change anything."""
-    return bool(unsettled_punches(conn)) or desk.reckoner.is_lifting(conn)
+    return bool(unsettled_punches(conn)) or desk.reckoner.is_lifting(conn) or bool(_misdated(conn, desk))
+
+
+def _misdated(conn: sqlite3.Connection, desk: Desk) -> list[tuple[Punch, float]]:
+    """Unsent punches of this boot whose time the boot clock, which cannot step, shows to be wrong; and the true one.
+
+    The wall clock was believed when they were tapped, and was set right since (delivery.md, "The clock gate").
+    """
+    if not desk.reckoner.trusted:
+        return []
+    found = []
+    for punch in unsent_of_boot(conn, desk.reckoner.boot_id):
+        true = desk.reckoner.best(Evidence(punch.raw_at, punch.boottime_s, punch.boot_id, synchronised=False))
+        if true.known and abs(true.at - punch.occurred_at) > DOUBT_BEYOND_S:
+            found.append((punch, true.at))
+    return found
+
+
+def _dispute(conn: sqlite3.Connection, punch: Punch, true_at: float, desk: Desk) -> str:
+    """A known time is never changed, and a wrong one never sent: a person takes the true one."""
+    text = f"by the uninterrupted clock it was {datetime.fromtimestamp(true_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    set_state(conn, punch.id, PunchState.REVIEW, at=desk.now, reason="time_disputed", detail=text)
+    return punch.id
 
 
 def _settle_time(conn: sqlite3.Connection, punch: Punch, desk: Desk) -> bool:

@@ -42,6 +42,12 @@ _LAST_PUNCH = f"""
 _UNSETTLED = f"""
     SELECT {_PUNCH_COLUMNS} FROM punches p INDEXED BY punches_unsettled {_OF_PUNCH}
     WHERE (p.time_known = 0 OR p.direction IS NULL) AND d.state <> 'discarded' ORDER BY p.user_id, p.order_at, p.seq"""
+_UNSENT_OF_BOOT = f"""
+    SELECT {_PUNCH_COLUMNS} FROM deliveries d INDEXED BY deliveries_unfinished
+    CROSS JOIN punches p ON p.seq = d.punch_seq JOIN employees e ON e.user_id = p.user_id
+    JOIN taps t ON t.id = p.tap_id
+    WHERE d.state NOT IN ('delivered', 'discarded') AND d.state IN ('pending', 'held') AND d.attempts = 0
+      AND p.time_known AND p.boot_id = ? AND t.stated_at IS NULL ORDER BY p.user_id, p.order_at, p.seq"""
 _TO_SETTLE = "SELECT seq, user_id, tap_id, time_known FROM punches WHERE id = ?"
 _SETTLE_TIME = "UPDATE punches SET occurred_at = ?, time_error_s = ?, time_known = 1, order_at = ? WHERE seq = ?"
 _SETTLE_DIRECTION = "UPDATE punches SET direction = ? WHERE id = ? AND direction IS NULL"
@@ -179,6 +185,11 @@ def list_punches(
 def unsettled_punches(conn: sqlite3.Connection) -> list[Punch]:
     """All punches whose time is not known or whose direction is null, by person and lane order; not the discarded."""
     return [read_punch(row) for row in conn.execute(_UNSETTLED)]
+
+
+def unsent_of_boot(conn: sqlite3.Connection, boot_id: str) -> list[Punch]:
+    """Punches of real taps of one boot whose time is known and for which nothing was sent yet; not stated ones."""
+    return [read_punch(row) for row in conn.execute(_UNSENT_OF_BOOT, (boot_id,))]
 
 
 def settle_time(conn: sqlite3.Connection, punch_id: str, occurred_at: float, error_s: float | None) -> None:

@@ -58,3 +58,27 @@ def test_a_doubt_ends_with_its_boot(tmp_path: Path) -> None:
         assert town.sheet() == ["Anna Mon 08:00:00 - open"]
 
     in_town(tmp_path, story)
+
+
+def test_a_tap_by_a_clock_that_was_believed_and_wrong_is_never_sent_with_that_time(tmp_path: Path) -> None:
+    """An hour behind, vouched for by NTP, offline: when the clock is set right its taps need a person, who is told the
+    true second."""
+
+    async def story(town: Town) -> None:
+        kiosk = await town.kiosk()
+        await town.until("Mon 07:00")
+        kiosk.offline()
+        kiosk.clock.step(-HOUR)
+        await town.until("Mon 07:30")
+        await kiosk.tap("Anna", "Mon 08:00")
+        kiosk.online()
+        await kiosk.delivery.sync_now()
+        await town.until("Mon 09:00")
+        assert town.sheet() == []
+        kiosk.clock.step(HOUR)
+        await asyncio.sleep(2 * HOUR)
+        assert town.sheet() == []
+        (stuck,) = await kiosk.stuck()
+        assert stuck.endswith("review time_disputed")
+
+    in_town(tmp_path, story)
