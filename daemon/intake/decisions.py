@@ -141,6 +141,11 @@ def _true_time(case: _Case) -> tuple[Resolved, list[Punch]]:
         return Resolved(_again(case)), settle(case.conn, case.desk)
     if punch.direction is None:
         raise RefusedError(f"Cannot resolve {punch.id}: it waits for an earlier punch. Give that one its time first.")
+    if _outcome_unknown(case):
+        raise RefusedError(
+            f"Cannot replace {punch.id}: what its last request did is not known, so it may stand on the timesheet. "
+            f"Find out first: punchctl review retry {punch.id}, or review resolve {punch.id} --accept-server"
+        )
     added = _add(case, punch.direction)
     text = f"replaced by {added.id}"
     set_state(
@@ -180,12 +185,16 @@ def _add(case: _Case, direction: Direction) -> Punch:
 
 def _release(case: _Case, action: str, data: dict[str, object]) -> None:
     """Let the punch go again. One whose last request has no known outcome is looked up first."""
-    lane = load_lane(case.conn, case.punch.user_id)
-    attempt = next((entry.attempt for entry in lane if entry.punch.id == case.punch.id), None)
-    unknown = case.punch.state is PunchState.REVIEW and attempt is not None and attempt.ended_at is None
-    state = PunchState.IN_FLIGHT if unknown else PunchState.PENDING
+    state = PunchState.IN_FLIGHT if _outcome_unknown(case) else PunchState.PENDING
     set_state(case.conn, case.punch.id, state, at=case.desk.now, by=case.by)
     journal(case.conn, case.desk.now, case.by, action, case.punch.id, data)
+
+
+def _outcome_unknown(case: _Case) -> bool:
+    """Whether a request for the punch is open: sent, and nobody knows what it did."""
+    lane = load_lane(case.conn, case.punch.user_id)
+    attempt = next((entry.attempt for entry in lane if entry.punch.id == case.punch.id), None)
+    return case.punch.state is PunchState.REVIEW and attempt is not None and attempt.ended_at is None
 
 
 def _again(case: _Case) -> Punch:

@@ -210,3 +210,28 @@ def test_decisions_that_cannot_be_are_refused_and_change_nothing(tmp_path: Path)
         assert len(await bench.punches()) == 1
 
     on_bench(tmp_path, story)
+
+
+def test_a_punch_whose_request_may_have_been_recorded_is_not_replaced(tmp_path: Path) -> None:
+    """Replaced it would stand on the timesheet twice: first it is found out, then decided."""
+
+    async def story(bench: Bench) -> None:
+        carry_out = bench.timesheet.carry_out
+
+        async def poisoned(step):  # type: ignore[no-untyped-def]
+            reply = await carry_out(step)
+            if type(step).__name__ == "OpenShift":
+                raise ZeroDivisionError("after the answer came")
+            return reply
+
+        bench.timesheet.carry_out = poisoned  # type: ignore[method-assign]
+        punch = await bench.punch(ANNA, "clock_in", ago_s=60)
+        await asyncio.sleep(5)
+        assert await bench.state(punch) == ("review", "internal_error")
+        with pytest.raises(RefusedError, match="not known"):
+            await decisions(bench).resolve(punch, time=bench.second(90), by="uid:0")
+        bench.timesheet.carry_out = carry_out  # type: ignore[method-assign]
+        await asyncio.sleep(120)
+        assert len(bench.sheet()) == 1
+
+    on_bench(tmp_path, story)
