@@ -189,3 +189,12 @@ async def api_events(call: Call) -> Answer:
     """Follow live (server-sent events)."""
     call.filters()
     return Watch()
+
+
+async def api_openapi(call: Call) -> Answer:
+    """These routes, described in OpenAPI 3.1."""
+    # Here and not on top: it describes the table this handler stands in.
+    from daemon.control.openapi import document
+
+    call.filters()
+    return Document(document(call.kiosk.version))

@@ -63,6 +63,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/review/{id}", reading.api_review_one),
     Route("GET", "/v1/events", reading.api_events),
     Route("GET", "/v1/export", api_export),
+    Route("GET", "/v1/openapi.json", reading.api_openapi),
     Route("GET", "/metrics", api_metrics),
     _act("POST", "/v1/taps", acting.api_tap),
     _act("POST", "/v1/employees", people.api_employees_add),
