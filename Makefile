@@ -5,7 +5,7 @@ PY := .venv/bin/python
 ALONE := flock Makefile
 PIP := $(ALONE) $(PY) -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help setup demo test check install test-vm crash
+.PHONY: help setup demo test check install test-vm crash bench
 
 help:
 	@echo 'make setup   .venv with punchd and punchctl; needs Python >= 3.11, no root, no compiler'
@@ -14,6 +14,7 @@ help:
 	@echo 'make check   format, lint, types, import rules, the systemd unit'
 	@echo 'make install where a kiosk looks for it (PREFIX=/usr/local, DESTDIR=, PYTHON=/usr/bin/python3); see docs/kiosk.md'
 	@echo 'make crash   a kill at every write, sync and send of a day at the door; some ten minutes'
+	@echo 'make bench   what things cost, as ratios against baselines of the same run; some fifteen minutes'
 	@echo 'make test-vm a whole kiosk in a virtual machine: systemd, USB readers, unplugging, power cuts; some minutes'
 
 setup: .venv/.setup
@@ -59,3 +60,8 @@ test-vm: .venv/.check
 # `make test` tries a spread of these.
 crash: .venv/.test
 	@CRASH_STEPS=all $(PY) -m pytest tests/acceptance/test_kill_at_every_step.py
+
+# `make test` only shows that each figure can be taken (tests/integration/test_benchmarks.py).
+bench: .venv/.test
+	@$(PIP) --editable '.[bench]'
+	@$(PY) -m benchmarks
