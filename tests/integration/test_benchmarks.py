@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: One figure of each that only that benchmark prints.
 FIGURES = {
     "taps": r"tap to durable / the same SQL in bare sqlite3, p99 +\d",
-    "badge": r"our own part: pcscd's event to feedback, p99 +\d",
+    "badge": r"our own part: UID to feedback handed to the driver, p99 +\d",
     "flush": r"flush rate / bare httpx loop +\d",
     "growth": r"planner's next step, 1,000 stored / none stored +\d",
     "memory": r"resident memory / bare imports of its libraries +\d",
