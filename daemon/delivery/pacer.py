@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+from daemon.supervisor import Backoff
 from daemon.timesheets.timesheet import Budget
 
 #: Without a reset header a throttled account waits this long (facts 1.3).
@@ -110,5 +111,4 @@ def carries(budget: Budget | None, expiries: Sequence[float], now: float) -> boo
 
 def backoff_s(failures: int, cap_s: float, rng: random.Random) -> float:
     """How long to wait after the n-th failure in a row (from 1): doubling to a cap, jittered so that kiosks spread."""
-    full = min(cap_s, BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 30))
-    return full * rng.uniform(0.5, 1.0)
+    return Backoff(BACKOFF_FIRST_S, cap_s).delay_s(failures, rng)
