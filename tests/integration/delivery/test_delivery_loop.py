@@ -379,14 +379,14 @@ def test_a_fault_of_ours_on_one_person_puts_theirs_in_review_and_others_go_on(tm
     """An error while planning one person: internal_error, and the rest is delivered."""
 
     async def story(bench: Bench) -> None:
-        planned = bench.delivery._planned
+        planned = bench.delivery._planning._planned
 
         def poisoned(lane):  # type: ignore[no-untyped-def]
             if lane.user_id == BOB and any(e.punch.state.value == "pending" for e in lane.punches):
                 raise ZeroDivisionError("a fault of ours")
             return planned(lane)
 
-        bench.delivery._planned = poisoned  # type: ignore[method-assign]
+        bench.delivery._planning._planned = poisoned  # type: ignore[method-assign]
         bob = await bench.punch(BOB, "clock_in", ago_s=60)
         anna = await bench.punch(ANNA, "clock_in", ago_s=30)
         await asyncio.sleep(60)

@@ -17,7 +17,8 @@ def test_a_read_that_the_day_does_not_allow_is_waited_for(tmp_path: Path) -> Non
 
     async def story(bench: Bench) -> None:
         bench.sandbox.company.limits.plan = Plan("tiny", 100, 3)
-        bench.delivery._policy = replace(bench.delivery._policy, snapshots=True)
+        planning = bench.delivery._planning
+        planning.policy = replace(planning.policy, snapshots=True)
         turns = 0
         turn = bench.delivery._turn
 

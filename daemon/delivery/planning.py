@@ -1,0 +1,168 @@
+"""The lanes that changed are loaded and planned: verdicts are written down, requests are put on the board.
+
+One person's trouble stays theirs: a fault of ours while planning them puts their oldest punch in review.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Awaitable
+from dataclasses import replace
+from functools import partial
+
+from daemon.alarms import Alarms
+from daemon.clock import Timekeeper
+from daemon.delivery import storage
+from daemon.delivery.board import Board, Lane
+from daemon.delivery.knowledge import Knowledge
+from daemon.delivery.outlook import Outlook
+from daemon.delivery.plan import Plan
+from daemon.delivery.planner import plan_lane
+from daemon.delivery.policy import Moment, Policy
+from daemon.delivery.teller import Teller
+from daemon.errors import StorageError
+from daemon.queue.database import Database
+from daemon.supervisor import contained
+from daemon.timesheets.timesheet import Budget
+
+#: A punch settles in a few moves; one that does not has a fault of ours and goes to review, not round for ever.
+MOVES_MAX = 16
+#: A key that may not read the timesheet is tried again this often.
+READS_AGAIN_S = 3600.0
+#: With so many requests left in the day nobody needs to count what waits.
+PLENTY = 2000
+#: Below that it is counted the less often, the more there is to count: this long later for each punch.
+LOOK_AHEAD_S = 0.02
+#: Errors that are not one person's trouble: the disk's. They restart delivery.
+_EVERYBODYS = (sqlite3.Error, StorageError)
+
+
+class Planning:
+    """The lanes of one timesheet, the rules they are planned by, and the board of what they want."""
+
+    def __init__(
+        self,
+        db: Database,
+        timekeeper: Timekeeper,
+        *,
+        policy: Policy,
+        knowledge: Knowledge,
+        outlook: Outlook,
+        alarms: Alarms,
+        teller: Teller,
+    ) -> None:
+        self._db, self._timekeeper, self._alarms, self._teller = db, timekeeper, alarms, teller
+        self._knowledge, self._outlook = knowledge, outlook
+        #: The rules in force: the owner's, and what the service lets us do meanwhile.
+        self.policy = policy
+        self.board = Board()
+        #: Every lane must be planned again: the clock, the rules or the way to the service changed.
+        self.all_dirty = True
+        #: Whether anything is unfinished; counted only while the clock is not trusted.
+        self.anyone_waits = False
+        #: When reads that the service refused are tried again; infinity while they are allowed.
+        self.reads_again_at = float("inf")
+        self._look_ahead_at = 0.0
+
+    def start(self) -> None:
+        """Begin anew, as after a start: everything is loaded again."""
+        self.board, self.all_dirty = Board(), True
+
+    async def plan_changed(self) -> None:
+        """Plan every lane that changed, or whose own time has come."""
+        if self.all_dirty:
+            self.all_dirty = False
+            for user_id in [*await self._db.read(storage.unfinished_lanes), *self.board.lanes]:
+                self.board.mark(user_id)
+        for lane in self.board.due_wakes(self._timekeeper.now()):
+            self.board.mark(lane.user_id)
+        while (dirty := self.board.take_dirty()) is not None:
+            old = self.board.lanes.get(dirty)
+            lane = Lane(dirty, [], None, deferred_until=old.deferred_until if old else 0.0)
+            await self.for_one(lane, self._load_and_plan(lane))
+        if not self._timekeeper.trusted:
+            # Asked of the queue: a punch held for its time is in no lane's head, and nobody needs the clock more.
+            self.anyone_waits = bool(await self._db.read(storage.unfinished_lanes))
+
+    async def plan(self, lane: Lane) -> None:
+        """Plan one lane and apply its verdicts, until it wants a request or rests."""
+        moves: Counter[str] = Counter()
+        while (plan := self._planned(lane)).verdicts:
+            moves.update(verdict.punch_id for verdict in plan.verdicts)
+            if max(moves.values()) > MOVES_MAX:
+                raise AssertionError(f"the lane does not come to rest: {plan.verdicts[0]}")
+            now = self._timekeeper.now()
+            planned = {entry.punch.id: entry.punch.state for entry in lane.punches}
+            await self._db.write(partial(storage.apply, verdicts=plan.verdicts, planned=planned, at=now))
+            await self._teller.verdicts(lane.user_id, plan.verdicts, now)
+            await self._load(lane)
+        if plan.request is not None and lane.deferred_until > self._timekeeper.now():
+            plan = replace(plan, request=None, wake_at=lane.deferred_until)
+        self.board.put(lane, plan)
+        if not lane.punches:
+            self.board.settled_at[lane.user_id] = self._timekeeper.now()
+
+    async def for_one(self, lane: Lane, work: Awaitable[None]) -> None:
+        """Do one person's work. A fault of ours puts their oldest punch in review and everybody else goes on."""
+        failure = await contained(work, passing=_EVERYBODYS)
+        if failure is None:
+            return
+        self._teller.lane_failed(lane.user_id, str(failure))
+        self.board.put(Lane(lane.user_id, [], None), Plan())
+        now = self._timekeeper.now()
+        give_up = self._db.write(lambda conn: storage.give_up(conn, lane.user_id, str(failure)[:500], now))
+        moved = await contained(give_up, passing=_EVERYBODYS)
+        await self._teller.count_reviews()
+        if moved is True:
+            self.board.mark(lane.user_id)
+
+    def look_ahead(self, budget: Budget | None) -> None:
+        """Whether the account's day carries what waits; else whole shifts go together, and a person is told."""
+        now = self._timekeeper.now()
+        if budget is None or budget.day_remaining is None or now < self._look_ahead_at:
+            return
+        if budget.day_remaining >= PLENTY and not self.policy.pairs_together:
+            return
+        waiting = self.board.waiting()
+        self._look_ahead_at = now + LOOK_AHEAD_S * len(waiting)
+        words = self._outlook.judge(waiting, self.policy.reach_s, budget, now)
+        if words is None:
+            self._alarms.clear("plan_too_small")
+        else:
+            remedy = "Whole shifts go together meanwhile. Take a larger plan, or fewer integrations on this account."
+            self._alarms.set("plan_too_small", f"The account's plan is too small: {words}. {remedy}")
+        if self._outlook.pairs_together != self.policy.pairs_together:
+            self.policy = replace(self.policy, pairs_together=self._outlook.pairs_together)
+            self.all_dirty = True
+
+    def forbid_reads(self) -> None:
+        """The service refuses reads to this key: plan without them for a while."""
+        self.policy = replace(self.policy, can_look_up=False)
+        self.reads_again_at = self._timekeeper.now() + READS_AGAIN_S
+        self.all_dirty = True
+
+    def allow_reads(self) -> None:
+        """Plan with reads again."""
+        if not self.policy.can_look_up:
+            self.policy = replace(self.policy, can_look_up=True)
+            self._alarms.clear("look_up_refused")
+            self.all_dirty = True
+        self.reads_again_at = float("inf")
+
+    # --- one lane
+
+    async def _load_and_plan(self, lane: Lane) -> None:
+        await self._load(lane)
+        await self.plan(lane)
+
+    async def _load(self, lane: Lane) -> None:
+        lane.punches, person = await self._db.read(partial(storage.load, user_id=lane.user_id))
+        lane.max_shift_s, lane.job_id = (person.max_shift_s, person.job_id) if person is not None else (None, None)
+
+    def _planned(self, lane: Lane) -> Plan:
+        max_shift_s = lane.max_shift_s or self.policy.max_shift_s
+        policy = replace(self.policy, max_shift_s=max_shift_s, job_id=lane.job_id)
+        now = self._timekeeper.now()
+        moment = Moment(now, now + self._timekeeper.server_ahead_s, self._timekeeper.trusted)
+        return plan_lane(lane.punches, self._knowledge.of(lane.user_id), moment, policy)
