@@ -94,6 +94,21 @@ def _zone(key: Key, value: object) -> zoneinfo.ZoneInfo | Wrong:
 
 def _url(key: Key, value: object) -> str | Wrong:
     remedy = f"give an address such as {toml(key.default)}"
+    parts = _web_address(value, remedy, instead="a key is given by api_key_file", seen_by="shows the key to everybody")
+    if isinstance(parts, Wrong):
+        return parts
+    if not isinstance(value, str) or re.search(r"\s", value):
+        return Wrong(f'"{value}" is not a web address', remedy)
+    if parts.query or parts.fragment:
+        return Wrong("has a query or fragment", remedy)
+    return value.rstrip("/")
+
+
+def _web_address(value: object, remedy: str, *, instead: str, seen_by: str) -> urllib.parse.SplitResult | Wrong:
+    """The parts of a web address that may be sent to: https, or http to this box, without user and password.
+
+    What it holds may be a secret and is not shown. `instead`: how secrets are given; `seen_by`: what plain http does.
+    """
     if not isinstance(value, str):
         return Wrong(f"is {_named(value)}, not an address", remedy)
     try:
@@ -102,14 +117,12 @@ def _url(key: Key, value: object) -> str | Wrong:
     except ValueError as error:
         return Wrong(f"is not an address: {error}", remedy)
     if "@" in parts.netloc:
-        return Wrong("has a user or password in the address", "remove it; a key is given by api_key_file")
-    if parts.scheme not in ("https", "http") or not host or re.search(r"\s", value):
-        return Wrong(f'"{value}" is not a web address', remedy)
-    if parts.query or parts.fragment:
-        return Wrong("has a query or fragment", remedy)
+        return Wrong("has a user or password in the address", f"remove it; {instead}")
+    if parts.scheme not in ("https", "http") or not host:
+        return Wrong("is not a web address", remedy)
     if parts.scheme == "http" and not _is_loopback(host):
-        return Wrong("is plain http, which shows the key to everybody on the way", f"use https://{parts.netloc}")
-    return value.rstrip("/")
+        return Wrong(f"is plain http, which {seen_by} on the way", f"use https://{parts.netloc}")
+    return parts
 
 
 def _listen(key: Key, value: object) -> str | Wrong:
@@ -137,19 +150,13 @@ def _listen(key: Key, value: object) -> str | Wrong:
 def _webhook(key: Key, value: object) -> str | Wrong:
     """Kept to the letter, query and all: it is the receiver's business."""
     remedy = f"give an address such as {toml(key.example)}"
-    if not isinstance(value, str):
-        return Wrong(f"is {_named(value)}, not an address", remedy)
-    try:
-        parts = urllib.parse.urlsplit(value)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        return Wrong(f"is not an address: {error}", remedy)
-    if "@" in parts.netloc:
-        return Wrong("has a user or password in the address", "remove it; messages are signed with secret_file")
-    if parts.scheme not in ("https", "http") or not host or parts.fragment or not re.fullmatch(r"[!-~]+", value):
-        return Wrong("is not a web address", remedy)  # not shown: what it holds may be a secret
-    if parts.scheme == "http" and not _is_loopback(host):
-        return Wrong("is plain http, which anybody on the way can read", f"use https://{parts.netloc}")
+    parts = _web_address(
+        value, remedy, instead="messages are signed with secret_file", seen_by="can be read by anybody"
+    )
+    if isinstance(parts, Wrong):
+        return parts
+    if not isinstance(value, str) or parts.fragment or not re.fullmatch(r"[!-~]+", value):
+        return Wrong("is not a web address", remedy)
     return value
 
 

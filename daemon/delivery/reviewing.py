@@ -29,7 +29,7 @@ def take_up(walk: Walk, index: int) -> None:
     if (record := _recorded(walk, index)) is not None:
         default = RecordedAs.CLOCK_IN if punch.direction is Direction.CLOCK_IN else RecordedAs.CLOCK_OUT
         walk.deliver(index, record, default, outcome="found")
-    elif _unobstructed(walk, index) and not _unknown_outcome(walk, index):
+    elif _unobstructed(walk, index) and not entry.outcome_unknown:
         walk.settle(index, PunchState.PENDING)
 
 
@@ -71,9 +71,3 @@ def _own_shift(walk: Walk, index: int) -> ShiftRecord | None:
     if not index or walk.view is None or not walk.is_pair(index - 1):
         return None
     return walk.view.by_id(walk.remote_ids[index - 1] or "")
-
-
-def _unknown_outcome(walk: Walk, index: int) -> bool:
-    """Whether a request for it is still open: then it is looked up, never simply sent again."""
-    attempt = walk.lane[index].attempt
-    return attempt is not None and attempt.ended_at is None

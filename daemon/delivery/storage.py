@@ -124,10 +124,7 @@ def retry(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float, by: str
                 f"Cannot retry {punch_id}: the timesheet has it already, with another time. Correct that there, or "
                 f"take it as it is: punchctl review resolve {punch_id} --accept-server"
             )
-        entry = next((e for e in deliveries.load_lane(conn, punch.user_id) if e.punch.id == punch_id), None)
-        unknown = entry is not None and entry.attempt is not None and entry.attempt.ended_at is None
-        state = PunchState.IN_FLIGHT if unknown else PunchState.PENDING
-        deliveries.set_state(conn, punch_id, state, at=at, by=by)
+        deliveries.release(conn, punch_id, at=at, by=by)
         records.journal(conn, at, by, "review.retried", punch_id)
     return [_existing(conn, punch_id) for punch_id in punch_ids]
 
@@ -155,10 +152,9 @@ def reviewed(conn: sqlite3.Connection, punch_id: str) -> Punch:
 
 def accept(conn: sqlite3.Connection, punch_id: str, record: ShiftRecord, at: float, by: str) -> Punch:
     """Take what stands on the timesheet for this punch, as a person decided."""
-    punch = reviewed(conn, punch_id)
-    attempt = next(e.attempt for e in deliveries.load_lane(conn, punch.user_id) if e.punch.id == punch_id)
-    if attempt is not None and attempt.ended_at is None:
-        deliveries.end_attempt(conn, attempt.id, "accepted", at=at)
+    punch, entry = reviewed(conn, punch_id), deliveries.find_lane_punch(conn, punch_id)
+    if entry is not None and entry.attempt is not None and entry.outcome_unknown:
+        deliveries.end_attempt(conn, entry.attempt.id, "accepted", at=at)
     deliveries.set_state(
         conn,
         punch_id,
@@ -212,12 +208,11 @@ def mend(conn: sqlite3.Connection, mended: Sequence[Punch], begun_at: float, at:
     """Take these out of review, where they still stand there for the same reason and since before `begun_at`."""
     released = []
     for punch in mended:
-        lane = deliveries.load_lane(conn, punch.user_id)
-        entry = next((entry for entry in lane if entry.punch.id == punch.id), None)
+        entry = deliveries.find_lane_punch(conn, punch.id)
         if entry is None or (entry.punch.state, entry.punch.reason) != (PunchState.REVIEW, punch.reason):
             continue
-        if entry.since <= begun_at and (entry.attempt is None or entry.attempt.ended_at is not None):
-            deliveries.set_state(conn, punch.id, PunchState.PENDING, at=at)
+        if entry.since <= begun_at and not entry.outcome_unknown:
+            deliveries.release(conn, punch.id, at=at)
             released.append(_existing(conn, punch.id))
     return released
 

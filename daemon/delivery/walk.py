@@ -159,7 +159,7 @@ class Walk:
     ) -> None:
         """Give a verdict; `outcome` also settles the punch's open attempt."""
         attempt = self.lane[index].attempt
-        unsettled = outcome is not None and attempt is not None and attempt.ended_at is None
+        unsettled = outcome is not None and self.lane[index].outcome_unknown
         if attempt is not None and any(verdict.attempt_id == attempt.id for verdict in self.verdicts):
             unsettled = False  # ended by the other punch of the pair
         remote_id = record.id if record is not None else None

@@ -17,7 +17,7 @@ from daemon.intake.placing import Desk
 from daemon.intake.settling import settle
 from daemon.model import Direction, Punch, PunchState, Source
 from daemon.queue.database import Database
-from daemon.queue.deliveries import load_lane, set_state
+from daemon.queue.deliveries import find_lane_punch, release, set_state
 from daemon.queue.people import find_employee
 from daemon.queue.queue import NewPunch, find_punch, insert_punch, list_punches, settle_time
 from daemon.queue.records import journal
@@ -141,7 +141,8 @@ def _true_time(case: _Case) -> tuple[Resolved, list[Punch]]:
         return Resolved(_again(case)), settle(case.conn, case.desk)
     if punch.direction is None:
         raise RefusedError(f"Cannot resolve {punch.id}: it waits for an earlier punch. Give that one its time first.")
-    if _outcome_unknown(case):
+    entry = find_lane_punch(case.conn, punch.id)
+    if entry is not None and entry.outcome_unknown:
         raise RefusedError(
             f"Cannot replace {punch.id}: what its last request did is not known, so it may stand on the timesheet. "
             f"Find out first: punchctl review retry {punch.id}, or review resolve {punch.id} --accept-server"
@@ -184,17 +185,9 @@ def _add(case: _Case, direction: Direction) -> Punch:
 
 
 def _release(case: _Case, action: str, data: dict[str, object]) -> None:
-    """Let the punch go again. One whose last request has no known outcome is looked up first."""
-    state = PunchState.IN_FLIGHT if _outcome_unknown(case) else PunchState.PENDING
-    set_state(case.conn, case.punch.id, state, at=case.desk.now, by=case.by)
+    """Let the punch go again."""
+    release(case.conn, case.punch.id, at=case.desk.now, by=case.by)
     journal(case.conn, case.desk.now, case.by, action, case.punch.id, data)
-
-
-def _outcome_unknown(case: _Case) -> bool:
-    """Whether a request for the punch is open: sent, and nobody knows what it did."""
-    lane = load_lane(case.conn, case.punch.user_id)
-    attempt = next((entry.attempt for entry in lane if entry.punch.id == case.punch.id), None)
-    return case.punch.state is PunchState.REVIEW and attempt is not None and attempt.ended_at is None
 
 
 def _again(case: _Case) -> Punch:

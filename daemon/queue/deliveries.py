@@ -105,6 +105,11 @@ class LanePunch:
     since: float = 0.0
     context: bool = False
 
+    @property
+    def outcome_unknown(self) -> bool:
+        """Whether its last request was sent and nobody knows what it did: it is looked up, never just sent again."""
+        return self.attempt is not None and self.attempt.ended_at is None
+
 
 def unfinished_lanes(conn: sqlite3.Connection) -> list[str]:
     """user_ids of all people with a punch that is neither delivered nor discarded."""
@@ -117,6 +122,12 @@ def load_lane(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
     Discarded punches are left out, as if they were not there.
     """
     return _with_neighbours(conn, user_id, conn.execute(_LANE_UNFINISHED, (user_id,)).fetchall())
+
+
+def find_lane_punch(conn: sqlite3.Connection, punch_id: str) -> LanePunch | None:
+    """One punch with its last attempt, or None where there is no such punch."""
+    punch = find_punch(conn, punch_id)
+    return None if punch is None else _lane_punch(conn, punch.seq, context=False)
 
 
 def load_head(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
@@ -174,6 +185,14 @@ def set_state(
     facts = {"reason": reason, "detail": detail, "remote_id": remote_id, "recorded_as": recorded}
     told = {"from": old.state.value} | {name: fact for name, fact in facts.items() if fact is not None}
     journal(conn, at, by, f"punch.{state.value}", punch_id, told)
+
+
+def release(conn: sqlite3.Connection, punch_id: str, *, at: float, by: str = "automatic") -> None:
+    """Let a punch that waited for a person go again; one whose last request has no known outcome is looked up first."""
+    entry = find_lane_punch(conn, punch_id)
+    assert entry is not None, f"no punch {punch_id}"
+    state = PunchState.IN_FLIGHT if entry.outcome_unknown else PunchState.PENDING
+    set_state(conn, punch_id, state, at=at, by=by)
 
 
 def _may_move(conn: sqlite3.Connection, punch: Punch, state: PunchState) -> bool:
