@@ -148,8 +148,11 @@ class Timekeeper:
     @property
     def trusted(self) -> bool:
         """Whether anything may be sent: this boot is trusted and nothing disputes it."""
-        self.evidence()
-        return self.trust is not None and self.doubt is None
+        return self.trusts(self.evidence())
+
+    def trusts(self, seen: Evidence) -> bool:
+        """Whether anything may be sent, as far as is known at the moment of `seen`, which was observed."""
+        return self.doubt is None and seen.boot_id in self._trusts
 
     def best(self, seen: Evidence) -> BestTime:
         """The best known time of the moment of `seen`, of this boot or an earlier one.

@@ -131,8 +131,10 @@ class Delivery:
             self._news.clear()
             rest_s = await self._turn()
             if rest_s is None or rest_s > 0:
+                # Not wait_for: in Python 3.11 it forgets a cancellation that comes together with news.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), rest_s)
+                    async with asyncio.timeout(rest_s):
+                        await self._news.wait()
 
     async def stop(self, grace_s: float) -> None:
         """End `run` after the request that is out, if its answer comes within `grace_s`; the caller cancels it then."""

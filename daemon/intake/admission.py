@@ -10,7 +10,7 @@ from daemon.intake.attendance import New, Refused, Repeat, in_future
 from daemon.intake.claims import hand_over
 from daemon.intake.moments import Occurrence, note_doubt
 from daemon.intake.placing import Desk, insert, judge
-from daemon.model import Badge, BadgeState, Punch, TapAnswer, TapResult
+from daemon.model import Badge, BadgeState, Employee, Punch, TapAnswer, TapResult
 from daemon.queue.people import badge_owner, find_employee
 from daemon.queue.queue import insert_tap
 from drivers.reader import Tap
@@ -47,7 +47,8 @@ def admit(conn: sqlite3.Connection, arrival: Arrival, wish: Wish | None, desk: D
     """Store a tap and what it comes to."""
     if arrival.doubted:
         note_doubt(conn, arrival.tap.evidence.boot_id)
-    refusal = _refusal(conn, arrival, desk)
+    known, owner = badge_owner(conn, arrival.tap.badge)
+    refusal = _refusal(arrival, known, desk)
     if refusal is not None:
         return Admitted(_stored(conn, arrival, TapResult.REFUSED, refusal), wish=_unfit(refusal) if wish else None)
     failure = None
@@ -56,17 +57,16 @@ def admit(conn: sqlite3.Connection, arrival: Arrival, wish: Wish | None, desk: D
             return _enrol(conn, arrival, wish, desk)
         except RefusedError as error:
             failure = error  # the tap counts as any other
-    answer = _count(conn, arrival, desk)
+    answer = _count(conn, arrival, owner, desk)
     return Admitted(answer, (answer.punch,) if answer.punch is not None else (), failure)
 
 
-def _refusal(conn: sqlite3.Connection, arrival: Arrival, desk: Desk) -> str | None:
+def _refusal(arrival: Arrival, known: Badge | None, desk: Desk) -> str | None:
     """Why a tap is refused whoever it belongs to."""
     if in_future(arrival.occurrence.moment, desk.now):
         return "time_in_future"
     if arrival.unstable:
         return "unstable_badge"
-    known, _ = badge_owner(conn, arrival.tap.badge)
     return "badge_blocked" if known is not None and known.state is BadgeState.BLOCKED else None
 
 
@@ -85,9 +85,8 @@ def _enrol(conn: sqlite3.Connection, arrival: Arrival, wish: Wish, desk: Desk) -
     return Admitted(TapAnswer(TapResult.ACCEPTED, "badge_enrolled", enrolled=True), tuple(punches), badge)
 
 
-def _count(conn: sqlite3.Connection, arrival: Arrival, desk: Desk) -> TapAnswer:
-    """A tap of a badge that may be used: a punch, a repeat, or nobody's."""
-    _, employee = badge_owner(conn, arrival.tap.badge)
+def _count(conn: sqlite3.Connection, arrival: Arrival, employee: Employee | None, desk: Desk) -> TapAnswer:
+    """A tap of a badge that may be used, which is `employee`'s: a punch, a repeat, or nobody's."""
     if employee is None:
         return _stored(conn, arrival, TapResult.UNKNOWN_BADGE, "unknown_badge")
     decision, _ = judge(conn, arrival.occurrence, employee, desk)

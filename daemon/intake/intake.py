@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -59,20 +61,25 @@ class Intake:
         self._server_view = server_view
         self._closed = False
         self._settle_due = False
+        #: What was stored and is not told yet.
+        self._untold: deque[tuple[Tap, Admitted]] = deque()
 
     async def accept(self, tap: Tap) -> TapAnswer:
         """Store a tap and what it comes to; the answer is given after the commit, with its sync.
 
         Never raises for a bad disk (refused, `cannot_store`) nor a malformed badge (refused, `malformed_badge`); what
-        it does raise is a programmer's error. Cancelled, it leaves a whole transaction or none.
+        it does raise is a programmer's error. Cancelled, it leaves a whole transaction or none. Everybody else is told
+        in the loop's next turn.
         """
         if self._closed:
             return TapAnswer(TapResult.REFUSED, "stopping")
         try:
-            tap = replace(tap, badge=canonical(tap.badge))
+            badge = canonical(tap.badge)
         except InvalidBadge:
             _log.warning("tap.refused", reader=tap.reader, reason="malformed_badge")
             return TapAnswer(TapResult.REFUSED, "malformed_badge")
+        if badge != tap.badge:
+            tap = replace(tap, badge=badge)
         desk = self.desk()
         arrival = self._arrival(tap, desk)
         with self.enrolments.taken() as enrolment:
@@ -88,11 +95,15 @@ class Intake:
                 self._alarms.clear("cannot_store")
             if enrolment is not None and admitted.wish is not None:
                 enrolment.conclude(admitted.wish)
-        self._tell(tap, admitted)
+        self._untold.append((tap, admitted))
         # Trust may have come while the transaction waited for its turn: then nobody else would settle this one.
         untimed = any(not punch.time_known for punch in admitted.punches)
         if (untimed or self._settle_due) and self._timekeeper.trusted:
+            self._tell()
             await self.settle_times()
+        else:
+            # The person at the reader first: news and log follow in the next turn of the loop.
+            asyncio.get_running_loop().call_soon(self._tell)
         return admitted.answer
 
     async def settle_times(self) -> int:
@@ -120,9 +131,8 @@ class Intake:
 
     def desk(self) -> Desk:
         """What a transaction of the intake needs, as of now."""
-        trusted = self._timekeeper.trusted
         seen = self._timekeeper.evidence()
-        reckoner = Reckoner(self._timekeeper.best, seen.boot_id, trusted)
+        reckoner = Reckoner(self._timekeeper.best, seen.boot_id, self._timekeeper.trusts(seen))
         return Desk(self.rules, reckoner, self._timekeeper.best(seen).at, self._chance, self._server_view)
 
     def publish(self, event: str, punch: Punch) -> None:
@@ -147,8 +157,9 @@ class Intake:
 
     def _arrival(self, tap: Tap, desk: Desk) -> Arrival:
         best = self._timekeeper.best(tap.evidence)
-        # A doubted clock is not trusted for new punches, whatever it was worth before.
-        best = replace(best, known=best.known and desk.reckoner.trusted)
+        if best.known and not desk.reckoner.trusted:
+            # A doubted clock is not trusted for new punches, whatever it was worth before.
+            best = replace(best, known=False)
         origin = Origin.LIVE if tap.stated_at is None else Origin.STATED
         return Arrival(
             tap,
@@ -157,15 +168,18 @@ class Intake:
             doubted=self._timekeeper.doubt is not None,
         )
 
-    def _tell(self, tap: Tap, admitted: Admitted) -> None:
-        for punch in admitted.punches:
-            self.publish("punch.committed", punch)
-        answer = admitted.answer
-        if answer.enrolled:
-            self._events.publish("badge.enrolled", reader=tap.reader, badge=tap.badge)
-        elif answer.punch is None:
-            self._events.publish(_EVENTS[answer.result], reader=tap.reader, badge=tap.badge, reason=answer.reason)
-            _log.info(_EVENTS[answer.result], reader=tap.reader, reason=answer.reason)
+    def _tell(self) -> None:
+        """Tell everybody what was stored since the last telling, in that order."""
+        while self._untold:
+            tap, admitted = self._untold.popleft()
+            for punch in admitted.punches:
+                self.publish("punch.committed", punch)
+            answer = admitted.answer
+            if answer.enrolled:
+                self._events.publish("badge.enrolled", reader=tap.reader, badge=tap.badge)
+            elif answer.punch is None:
+                self._events.publish(_EVENTS[answer.result], reader=tap.reader, badge=tap.badge, reason=answer.reason)
+                _log.info(_EVENTS[answer.result], reader=tap.reader, reason=answer.reason)
 
     def _note_bad_disk(self, error: Exception) -> None:
         _log.error("tap.refused", reason="cannot_store", error=str(error))

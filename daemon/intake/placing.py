@@ -81,7 +81,7 @@ def insert(
         state=decision.state,
         reason=decision.reason,
     )
-    return insert_punch(conn, new, desk.now)
+    return insert_punch(conn, new, desk.now, name=employee.name)
 
 
 def _before_last(conn: sqlite3.Connection, moment: Moment, last: Punch, policy: Policy) -> Direction | None:

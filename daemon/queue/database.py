@@ -1,8 +1,8 @@
 """Using the one SQLite file: indivisible transactions, reads between them, checks beside them.
 
-`Database.write(fn)` runs `fn(connection)` as one indivisible transaction: under one lock, in one hop on the
-database thread, shielded from cancellation (a cancelled caller learns nothing, but the transaction is whole).
-`Database.read(fn)` runs `fn(connection)` in one hop without a transaction of its own. `fn` is a plain function;
+`Database.write(fn)` runs `fn(connection)` as one indivisible transaction: in one hop on the database thread, which
+takes one hop after another and ends each that it began (a cancelled caller learns nothing, but the transaction is
+whole). `Database.read(fn)` runs `fn(connection)` in one hop without a transaction of its own. `fn` is a plain function;
 it must not keep the connection. Two runners carry out hops: aiosqlite's thread, and inline for virtual time.
 """
 
@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -44,31 +45,36 @@ class Database:
         self.path = path
         self._runner = runner
         self._was_unclean = was_unclean
-        self._lock = asyncio.Lock()
-        # The loop itself keeps only weak references to tasks; a transaction whose caller is gone must not vanish.
-        self._running: set[asyncio.Task[Any]] = set()
+        # The loop itself keeps only weak references to tasks; a check whose caller is gone must not vanish.
+        self._checks: set[asyncio.Task[list[str]]] = set()
         self._stop_checks = threading.Event()
         self._closed: asyncio.Task[None] | None = None
 
     async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """One indivisible transaction. Raises what `fn` raises, after a rollback; sqlite3.Error when not stored."""
-        return await self._whole(self._locked(lambda conn: _transact(conn, fn)))
+        self._assert_open()
+        return await self._runner.hop(partial(_transact, fn))
 
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Read, between write transactions."""
-        return await self._whole(self._locked(lambda conn: _look(conn, fn)))
+        self._assert_open()
+        return await self._runner.hop(partial(_look, fn))
 
     async def check(self) -> list[str]:
         """Check the whole database on a read-only connection and thread of its own; the findings, none when sound.
 
         Cancelling it, or closing the database, ends it early.
         """
+        self._assert_open()
         stop = threading.Event()
         if self._runner.inline:
             return _findings(self.path, stop.is_set)
         stopped = lambda: stop.is_set() or self._stop_checks.is_set()  # noqa: E731
+        checking = asyncio.ensure_future(asyncio.to_thread(_findings, self.path, stopped))
+        self._checks.add(checking)
+        checking.add_done_callback(self._checks.discard)
         try:
-            return await self._whole(asyncio.to_thread(_findings, self.path, stopped))
+            return await asyncio.shield(checking)
         finally:
             stop.set()
 
@@ -85,26 +91,16 @@ class Database:
 
     async def _finish(self) -> None:
         self._stop_checks.set()
-        while self._running:
-            await asyncio.wait(self._running)
+        while self._checks:
+            await asyncio.wait(self._checks)
         await self._runner.stop()
 
-    async def _locked(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        async with self._lock:
-            return await self._runner.hop(fn)
-
-    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
-        """Carry `work` to its end, also when the caller is cancelled meanwhile."""
+    def _assert_open(self) -> None:
         if self._closed is not None:
-            work.close()
             raise sqlite3.ProgrammingError("the database is closed")
-        task = asyncio.ensure_future(work)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
 
 
-def _transact(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -> T:
+def _transact(fn: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
     if conn.in_transaction:  # only after a rollback that failed, on a disk that did not work
         conn.execute("ROLLBACK")
     conn.execute("BEGIN IMMEDIATE")
@@ -121,7 +117,7 @@ def _transact(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -
     return result
 
 
-def _look(conn: sqlite3.Connection, fn: Callable[[sqlite3.Connection], T]) -> T:
+def _look(fn: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
     changes = conn.total_changes
     result = _call(fn, conn)
     assert conn.total_changes == changes, "a read must not write"
@@ -166,10 +162,10 @@ class _Runner(Protocol):
         """Open; whether the last stop was unclean."""
 
     async def hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        """Run one function to its end."""
+        """Run one function to its end, also when the caller is cancelled meanwhile."""
 
     async def stop(self) -> None:
-        """Mark the stop as clean and close."""
+        """Mark the stop as clean and close, after all that was asked for before."""
 
 
 class _Hopper(aiosqlite.Connection):
@@ -227,7 +223,10 @@ class _Inline:
 
     async def hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         assert self._conn is not None
-        return fn(self._conn)
+        try:
+            return fn(self._conn)
+        finally:
+            await asyncio.sleep(0)  # as on the thread, others have their turn before the answer comes
 
     async def stop(self) -> None:
         assert self._conn is not None

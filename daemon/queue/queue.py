@@ -122,8 +122,11 @@ def insert_tap(conn: sqlite3.Connection, tap: Tap, result: TapResult, reason: st
     return _row_id(cursor)
 
 
-def insert_punch(conn: sqlite3.Connection, new: NewPunch, at: float) -> Punch:
-    """Store a punch and its delivery row; `at` is now. Its place in the lane is that of `place`."""
+def insert_punch(conn: sqlite3.Connection, new: NewPunch, at: float, *, name: str | None = None) -> Punch:
+    """Store a punch and its delivery row; `at` is now. Its place in the lane is that of `place`.
+
+    `name` is the person's; without it the stored punch is read back for it.
+    """
     assert new.state in _FIRST_STATES, f"a punch cannot begin as {new.state}"
     assert (new.source is Source.TAP) == (new.tap_id is not None), "a tap has its tap, a decision has none"
     order_at = place(conn, new.user_id, new.tap_id, new.occurred_at, known=new.time_known)
@@ -132,12 +135,14 @@ def insert_punch(conn: sqlite3.Connection, new: NewPunch, at: float) -> Punch:
     clocks = (new.evidence.boot_id, new.evidence.boottime_s, new.evidence.synchronised)
     origin = (new.reader, new.badge, new.source.value, new.job_id)
     cursor = conn.execute(_INSERT_PUNCH, (new.id, new.tap_id, new.user_id, direction, *times, *clocks, *origin))
-    conn.execute(
-        _INSERT_DELIVERY, (_row_id(cursor), new.user_id, order_at, new.state.value, new.reason, new.detail, at)
-    )
-    punch = find_punch(conn, new.id)
-    assert punch is not None
-    return punch
+    seq, standing = _row_id(cursor), (new.state.value, new.reason, new.detail)
+    conn.execute(_INSERT_DELIVERY, (seq, new.user_id, order_at, *standing, at))
+    if name is None:
+        punch = find_punch(conn, new.id)
+        assert punch is not None
+        return punch
+    names, delivered = (new.id, seq, new.user_id, name, direction), (*standing, 0, None, None)
+    return read_punch((*names, *times[:4], *clocks, *origin, *delivered))
 
 
 def find_punch(conn: sqlite3.Connection, punch_id: str) -> Punch | None:

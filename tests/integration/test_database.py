@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -142,23 +143,22 @@ async def test_a_read_never_sees_half_a_transaction(db):
     assert await reading == ("1", "1")
 
 
-async def test_no_runner_is_given_two_functions_at_once(tmp_path):
-    """The lock holds whatever a runner does in a hop: the next one begins when the last has ended."""
+async def test_what_is_asked_for_at_once_is_done_in_turn(both):
+    """A function begins when the last one has ended, in the order of asking, also where its caller is gone."""
     inside: list[str] = []
 
-    class Slow(database_module._Inline):
-        async def hop(self, fn):
-            inside.append("in")
-            await asyncio.sleep(0)
-            result = await super().hop(fn)
-            inside.append("out")
-            return result
+    def stay(name, conn):
+        inside.append(f"{name} in")
+        for _ in range(10):  # each lets another thread in, if there were one
+            put_setting(conn, name, "x")
+        inside.append(f"{name} out")
 
-    runner = Slow(tmp_path / "punchd.db")
-    slow = Database(tmp_path / "punchd.db", runner, await runner.start())
-    await asyncio.gather(*(slow.write(put(str(n))) for n in range(5)), has(slow, "1"))
-    assert inside == ["in", "out"] * 6
-    await slow.close()
+    asked = [asyncio.ensure_future(both.write(partial(stay, f"{n}"))) for n in range(50)]
+    await asyncio.sleep(0)  # all are asked for
+    asked[3].cancel()
+    await asyncio.wait(asked)
+    await both.close()
+    assert inside == [f"{n} {word}" for n in range(50) for word in ("in", "out")]
 
 
 async def test_another_program_cannot_write_between_a_look_and_what_follows_from_it(both):

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +109,23 @@ async def stage(folder: Path):
             task.cancel()
         await asyncio.wait([watching, reading])
         await database.close()
+
+
+@asynccontextmanager
+async def hung(database: Database):
+    """Whatever is asked of the database meanwhile is answered afterwards."""
+    over, hop = asyncio.Event(), database._runner.hop
+
+    async def late(fn: Any) -> Any:
+        await over.wait()
+        return await hop(fn)
+
+    database._runner.hop = late  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        database._runner.hop = hop  # type: ignore[method-assign]
+        over.set()
 
 
 def in_virtual_time(test):
@@ -217,21 +235,17 @@ async def test_readers_that_do_not_run_withhold_the_ping(on: Stage):
 @in_virtual_time
 async def test_a_database_that_does_not_answer_withholds_the_ping(on: Stage):
     """A disk that hangs: the loop runs, the readers live, and yet no tap could be kept."""
-    await on.database._lock.acquire()  # as a transaction that never ends
-    try:
+    async with hung(on.database):  # as a transaction that never ends
         await asyncio.sleep(3600)
         assert not on.ear.patience_lasts()
-    finally:
-        on.database._lock.release()
 
 
 @in_virtual_time
 async def test_a_database_that_was_slow_once_is_forgiven(on: Stage):
     """One late answer is silence for one look, not a restart."""
     for _ in range(20):
-        await on.database._lock.acquire()
-        await asyncio.sleep(PERIOD_S / 4 + 5)
-        on.database._lock.release()
+        async with hung(on.database):
+            await asyncio.sleep(PERIOD_S / 4 + 5)
         await asyncio.sleep(PERIOD_S)
     assert on.ear.patience_lasts()
 

@@ -275,6 +275,7 @@ async def test_events_tell_what_was_committed(kit):
         await kit.tap()
         await kit.tap()
         await kit.tap("04CC")
+        await asyncio.sleep(0)  # told in the loop's next turn
         heard = [watch.get_nowait() for _ in range(watch.qsize())]
     assert [event.name for event in heard] == ["punch.committed", "tap.repeated", "tap.unknown"]
     assert heard[0].data["user_id"] == "7"

@@ -43,8 +43,11 @@ NEW = st.builds(
 def test_a_punch_comes_back_as_it_was_stored(rows, new):
     """Every field of every punch survives the database, to the last bit of its times."""
     rows.conn.execute("BEGIN")  # every example begins from the same rows
-    punch = queue.insert_punch(rows.conn, new, T0)
+    punch = queue.insert_punch(rows.conn, new, T0, name="Ann")
     assert queue.find_punch(rows.conn, new.id) == punch
+    rows.conn.execute("ROLLBACK")
+    rows.conn.execute("BEGIN")
+    assert queue.insert_punch(rows.conn, new, T0) == punch, "read back for the name, it is the same"
     rows.conn.execute("ROLLBACK")
     names = "id user_id direction occurred_at time_error_s time_known raw_at reader badge source job_id state reason"
     for name in [*names.split(), "detail"]:
