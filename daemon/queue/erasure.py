@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from daemon.queue.chain import badge_links, let_go, link_punch, link_tap
 from daemon.queue.records import to_json
 
 #: Stands where a name was: the column is NOT NULL, and whoever reads it should not take it for one.
@@ -39,8 +40,9 @@ _PERMITS = (
     "INSERT INTO permits (what, tap_max) SELECT 'drop_unclaimed', coalesce(max(id), 0) FROM taps",
 )
 _BLANK_TAPS_OF_PUNCHES = """
-    UPDATE taps SET badge = '' WHERE badge <> '' AND id IN (SELECT tap_id FROM punches WHERE user_id = ?)"""
-_BLANK_TAP = "UPDATE taps SET badge = '' WHERE id = ?"
+    UPDATE taps SET badge = '' WHERE badge <> '' AND id IN (SELECT tap_id FROM punches WHERE user_id = ?)
+    RETURNING id, link"""
+_BLANK_TAP = "UPDATE taps SET badge = '' WHERE id = ? AND badge <> '' RETURNING id, link"
 _DELETE_TAP = "DELETE FROM taps WHERE id = ?"
 _BLANK_PUNCHES = "UPDATE punches SET badge = NULL WHERE user_id = ? AND badge IS NOT NULL"
 _BLANK_LINE = "UPDATE journal SET data = ? WHERE id = ?"
@@ -137,10 +139,14 @@ def erase(conn: sqlite3.Connection, traces: Traces, now: float) -> Forgotten:
     user_id = traces.user_id
     for permit in _PERMITS:
         conn.execute(permit, {"user": user_id} if ":user" in permit else {})
-    conn.execute(_BLANK_TAPS_OF_PUNCHES, (user_id,))
-    conn.executemany(_BLANK_TAP, [(tap_id,) for tap_id in traces.blank])
+    _blank_taps(conn, traces)
+    for tap_id in traces.drop:
+        let_go(conn, "tap", tap_id, "erased")
     conn.executemany(_DELETE_TAP, [(tap_id,) for tap_id in traces.drop])
+    relinked = badge_links(conn, user_id)
     conn.execute(_BLANK_PUNCHES, (user_id,))
+    for seq in relinked:
+        link_punch(conn, seq, "erased")
     conn.executemany(_BLANK_LINE, [(data, line_id) for line_id, data in traces.lines])
     blocked = conn.execute(_FREE_BLOCKED, (user_id,)).rowcount
     conn.execute(_DELETE_BADGES, (user_id,))
@@ -148,6 +154,16 @@ def erase(conn: sqlite3.Connection, traces: Traces, now: float) -> Forgotten:
     conn.execute(_NO_PERMITS)
     kept, undelivered = conn.execute(_KEPT, (user_id,)).fetchone()
     return Forgotten(len(traces.badges), len(traces.lines), len(traces.drop), kept, undelivered or 0, blocked)
+
+
+def _blank_taps(conn: sqlite3.Connection, traces: Traces) -> None:
+    """Erase the badge of taps that became the person's punches; those with a link get a new one, without it."""
+    blanked = conn.execute(_BLANK_TAPS_OF_PUNCHES, (traces.user_id,)).fetchall()
+    for tap_id in traces.blank:
+        blanked += conn.execute(_BLANK_TAP, (tap_id,)).fetchall()
+    for tap_id, link in blanked:
+        if link is not None:
+            link_tap(conn, tap_id, "erased")
 
 
 def leave_no_copy(conn: sqlite3.Connection) -> None:

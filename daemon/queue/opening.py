@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from daemon.errors import DamagedError, NewerSchemaError, StorageBusyError, StorageError
+from daemon.queue.chain import adopt_step, is_adopting
 from daemon.queue.migrations import migrate, migrations, schema_version
 from daemon.queue.records import get_setting, put_setting
 
@@ -52,9 +53,23 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, bool]:
             _configure(conn)
             migrate(conn, migrations())
             conn.execute("PRAGMA foreign_keys = ON")
+            _adopt(conn)
             return conn, _mark_running(conn)
         except BaseException:
             conn.close()
+            raise
+
+
+def _adopt(conn: sqlite3.Connection) -> None:
+    """Link what an older version stored, in steps: cut off anywhere, the next start goes on from there."""
+    while is_adopting(conn):
+        conn.execute("BEGIN IMMEDIATE")
+        try:
+            adopt_step(conn)
+            conn.execute("COMMIT")
+        except BaseException:
+            if conn.in_transaction:
+                conn.execute("ROLLBACK")
             raise
 
 
@@ -104,6 +119,7 @@ def _create(path: Path) -> None:
         conn.execute("PRAGMA synchronous = FULL")
         conn.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
         migrate(conn, migrations())
+        _adopt(conn)  # nothing; so that the first start of a new database does not have to
     os.rename(draft, path)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.model import Direction, Punch, PunchState, RecordedAs, Source, TapResult
+from daemon.queue.chain import append, head, link_punch, link_tap
 from drivers.reader import Evidence, Tap
 
 _PUNCH_COLUMNS = """
@@ -31,8 +32,8 @@ _INSERT_TAP = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_PUNCH = """
     INSERT INTO punches (id, tap_id, user_id, direction, occurred_at, raw_at, time_error_s, time_known, order_at,
-        boot_id, boottime_s, synchronised, reader, badge, source, job_id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        boot_id, boottime_s, synchronised, reader, badge, source, job_id, link)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_DELIVERY = """
     INSERT INTO deliveries (punch_seq, user_id, order_at, state, reason, detail, changed_at)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
@@ -50,7 +51,7 @@ _UNSENT_OF_BOOT = f"""
       AND p.time_known AND p.boot_id = ? AND t.stated_at IS NULL ORDER BY p.user_id, p.order_at, p.seq"""
 _TO_SETTLE = "SELECT seq, user_id, tap_id, time_known FROM punches WHERE id = ?"
 _SETTLE_TIME = "UPDATE punches SET occurred_at = ?, time_error_s = ?, time_known = 1, order_at = ? WHERE seq = ?"
-_SETTLE_DIRECTION = "UPDATE punches SET direction = ? WHERE id = ? AND direction IS NULL"
+_SETTLE_DIRECTION = "UPDATE punches SET direction = ? WHERE id = ? AND direction IS NULL RETURNING seq"
 _UNCLAIMED = """
     SELECT id, reader, badge, raw_at, boottime_s, boot_id, synchronised, stated_at, result, punch_id FROM taps
     WHERE result = 'unknown_badge' AND punch_id IS NULL"""
@@ -119,7 +120,10 @@ def insert_tap(conn: sqlite3.Connection, tap: Tap, result: TapResult, reason: st
     seen = tap.evidence
     clocks = (seen.wall_s, seen.boottime_s, seen.boot_id, seen.synchronised)
     cursor = conn.execute(_INSERT_TAP, (tap.reader, tap.badge, *clocks, tap.stated_at, result.value, reason, punch_id))
-    return _row_id(cursor)
+    tap_id = _row_id(cursor)
+    if result is TapResult.UNKNOWN_BADGE:  # it may still become a punch; every other tap is one, or nothing
+        link_tap(conn, tap_id)
+    return tap_id
 
 
 def insert_punch(conn: sqlite3.Connection, new: NewPunch, at: float, *, name: str | None = None) -> Punch:
@@ -134,8 +138,12 @@ def insert_punch(conn: sqlite3.Connection, new: NewPunch, at: float, *, name: st
     times = (new.occurred_at, new.raw_at, new.time_error_s, new.time_known, order_at)
     clocks = (new.evidence.boot_id, new.evidence.boottime_s, new.evidence.synchronised)
     origin = (new.reader, new.badge, new.source.value, new.job_id)
-    cursor = conn.execute(_INSERT_PUNCH, (new.id, new.tap_id, new.user_id, direction, *times, *clocks, *origin))
+    last = head(conn)
+    row = (new.id, new.tap_id, new.user_id, direction, *times, *clocks, *origin, last[0] + 1)
+    cursor = conn.execute(_INSERT_PUNCH, row)
     seq, standing = _row_id(cursor), (new.state.value, new.reason, new.detail)
+    facts = (new.id, seq, new.tap_id, new.user_id, direction, *times, *clocks, *origin)
+    append(conn, last, "punch", seq, facts)
     conn.execute(_INSERT_DELIVERY, (seq, new.user_id, order_at, *standing, at))
     if name is None:
         punch = find_punch(conn, new.id)
@@ -205,12 +213,14 @@ def settle_time(conn: sqlite3.Connection, punch_id: str, occurred_at: float, err
     assert not time_known, f"the time of punch {punch_id} is known already"
     order_at = place(conn, user_id, tap_id, occurred_at, known=True)
     conn.execute(_SETTLE_TIME, (occurred_at, error_s, order_at, seq))
+    link_punch(conn, seq, "settled")
 
 
 def settle_direction(conn: sqlite3.Connection, punch_id: str, direction: Direction) -> None:
     """Fill in a direction that was null."""
-    settled = conn.execute(_SETTLE_DIRECTION, (direction.value, punch_id)).rowcount
-    assert settled == 1, f"there is no punch {punch_id} without a direction"
+    settled = conn.execute(_SETTLE_DIRECTION, (direction.value, punch_id)).fetchall()
+    assert len(settled) == 1, f"there is no punch {punch_id} without a direction"
+    link_punch(conn, settled[0][0], "settled")
 
 
 def unclaimed_taps(conn: sqlite3.Connection, badge: str | None = None) -> list[StoredTap]:

@@ -10,6 +10,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
+from daemon.queue.chain import let_go
+
 #: So many rows a call: some milliseconds on a small machine.
 STEP_MAX: Final = 50
 #: A delivered punch stays while one of the same person this near to it is unfinished: it may be the other end of its
@@ -81,7 +83,9 @@ def prune(
         conn.execute(_DELETE_JOURNAL, (punch_id,))
         conn.execute(_DELETE_ATTEMPTS, {"seq": seq})
         conn.execute(_DELETE_DELIVERY, (seq,))
+        let_go(conn, "punch", seq, "pruned")
         conn.execute(_DELETE_PUNCH, (seq,))
+        let_go(conn, "tap", tap_id, "pruned")
         conn.execute(_DELETE_TAP, (tap_id,))
         deleted += 1
     return Pruned(deleted, Place(rows[-1][0], rows[-1][1]) if len(rows) == limit else None)
@@ -117,6 +121,8 @@ def _delete_taps(conn: sqlite3.Connection, rows: list[tuple[int, float | None, i
     gone = [tap_id for tap_id, _, punched in rows if not punched]
     if gone:
         conn.execute(_PERMIT, (gone[-1],))
+        for tap_id in gone:
+            let_go(conn, "tap", tap_id, "pruned")
         conn.executemany(_DELETE_TAP, [(tap_id,) for tap_id in gone])
         conn.execute(_NO_PERMIT)
     return len(gone)

@@ -17,9 +17,10 @@ from daemon.events import Events
 from daemon.intake.intake import Intake
 from daemon.keeping import DiskWatch, QueueWatch, RetentionWatch, is_low
 from daemon.model import TapResult
+from daemon.queue.chain import adopt_step, is_adopting
 from daemon.queue.database import Database
 from daemon.queue.people import assign_badge, put_employee
-from daemon.queue.records import put_trust
+from daemon.queue.records import put_setting, put_trust
 from daemon.queue.retention import STEP_MAX, Pruned, prune
 from drivers.reader import Tap
 from tests.support.fake_clock import START, FakeClock
@@ -153,13 +154,16 @@ def store_many(conn, count: int) -> None:
     """So many punches, delivered long ago, 10 s apart."""
     first = START - 900 * DAY
     tables = {
-        "taps": "i, 'front', '04A1', :at + i * 10, 1, 'b0', 1, NULL, 'accepted', NULL, 'old' || i",
+        "taps": "i, 'front', '04A1', :at + i * 10, 1, 'b0', 1, NULL, 'accepted', NULL, 'old' || i, NULL",
         "punches": "i, 'old' || i, i, '7', 'clock_in', :at + i * 10, :at + i * 10, 0.5, 1, :at + i * 10, 'b0', 1, 1, "
-        "'front', '04A1', 'tap', NULL",
+        "'front', '04A1', 'tap', NULL, NULL",
         "deliveries": "i, '7', :at + i * 10, 'delivered', NULL, NULL, 1, NULL, 'r' || i, 'clock_in', :at + i * 10 + 60",
     }
     for table, values in tables.items():
         conn.execute(STORE.format(count=count, table=table, values=values), {"at": first})
+    put_setting(conn, "chain.adopted", "0")  # as if an older version had stored them
+    while is_adopting(conn):
+        adopt_step(conn)
 
 
 async def left(database: Database) -> int:

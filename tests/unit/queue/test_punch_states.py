@@ -161,8 +161,8 @@ def test_the_database_itself_keeps_a_tap_as_it_is(rows, column, value):
 
 def test_every_column_is_guarded(conn):
     """A column added later cannot be forgotten: it must appear in the lists above."""
-    assert columns(conn, "punches") == set(IMMUTABLE_PUNCH)
-    assert columns(conn, "taps") == set(IMMUTABLE_TAP) | {"punch_id"}
+    assert columns(conn, "punches") == set(IMMUTABLE_PUNCH) | {"link"}  # the link: test_chain.py
+    assert columns(conn, "taps") == set(IMMUTABLE_TAP) | {"punch_id", "link"}
 
 
 @pytest.mark.parametrize("state", [s for s in PunchState if s is not DELIVERED])
@@ -188,7 +188,7 @@ def test_the_database_itself_keeps_the_journal_and_unclaimed_taps(rows):
     with pytest.raises(sqlite3.IntegrityError, match="journal"):
         rows.conn.execute("UPDATE journal SET by = 'uid:0'")
     rows.conn.execute("INSERT INTO taps SELECT 99, reader, badge, raw_at, boottime_s, boot_id, 1, NULL, "
-                      "'unknown_badge', NULL, NULL FROM taps")  # fmt: skip
+                      "'unknown_badge', NULL, NULL, NULL FROM taps")  # fmt: skip
     with pytest.raises(sqlite3.IntegrityError, match="may still become a punch"):
         rows.conn.execute("DELETE FROM taps WHERE id = 99")
 
