@@ -1,0 +1,122 @@
+"""Rules about the account's budget and the key: obey the headers, wait for the reset, leave a refused key alone."""
+
+from __future__ import annotations
+
+import itertools
+
+from tests.simulation.weeks.facts import Facts
+from tests.simulation.weeks.history import Decided, HumanDid, Network, Ordered, Reconfigured, Started
+from tests.simulation.weeks.seen import Finding, Request, Violation, clock
+
+#: Without a reset header a throttled account waits this long (delivery.md).
+THROTTLE_S = 60.0
+#: A refused key is tried again this often (delivery.md).
+HALT_RETRY_S = 15 * 60
+#: What a person, a link or a restart brings about follows within this.
+SOON_S = 30.0
+#: Our timers and the way there.
+SLACK_S = 1.5
+
+
+def budget_kept(facts: Facts) -> list[Violation]:
+    """The service never has to refuse a kiosk that had been told, or could count, that nothing was left."""
+    finding = Finding("budget kept")
+    for kiosk, requests in facts.by_kiosk.items():
+        for before, request in zip([None, *requests], requests, strict=False):
+            said = request.said
+            if said.status != 429 or before is None or not before.answered:
+                continue
+            for window in ("minute", "day"):
+                left = before.said.headers.get(f"x-ratelimit-{window}-remaining")
+                reset = before.said.headers.get(f"x-ratelimit-{window}-reset")
+                if left == "0" and reset is not None and said.at < float(reset):
+                    finding.say(request.line, f"{kiosk} had been told that nothing is left of the {window}: {request}")
+    return finding.found
+
+
+def ceiling_kept(facts: Facts) -> list[Violation]:
+    """Never more requests in a minute than the owner allows."""
+    finding = Finding("ceiling kept")
+    for kiosk, requests in facts.by_kiosk.items():
+        for place, request in enumerate(requests):
+            limit = int(facts.settings(kiosk, request.said.at).get("requests_per_minute", 60))
+            first = requests[place - limit] if place >= limit else None
+            if first is None or first.life != request.life:
+                continue
+            if request.said.at - first.said.at < 60 - 0.5 and not _relaxed(facts, kiosk, request):
+                finding.say(
+                    request.line,
+                    f"{request} of {kiosk} is number {limit + 1} in {request.said.at - first.said.at:.0f} s",
+                )
+    return finding.found
+
+
+def _relaxed(facts: Facts, kiosk: str, request: Request) -> bool:
+    """Whether the ceiling was just changed, or the clock by which it is kept just moved."""
+    changed = any(line.kiosk == kiosk and 0 <= request.said.at - line.at <= 60 for _, line in facts.of(Reconfigured))
+    return changed or any(0 <= request.said.at - at <= 60 for at, *_ in facts.clock_changes(kiosk))
+
+
+def throttle_obeyed(facts: Facts) -> list[Violation]:
+    """After a throttle nothing leaves before the reset that the answer named, or for a minute where it named none."""
+    finding = Finding("throttle obeyed")
+    for kiosk, requests in facts.by_kiosk.items():
+        for request, after in itertools.pairwise(requests):
+            if not request.throttled or after.life != request.life or _moved(facts, kiosk, request, after):
+                continue
+            until = _reset(request)
+            if after.said.at < until - SLACK_S and not _by_hand(facts, kiosk, after):
+                finding.say(
+                    after.line, f"{after} of {kiosk} left {until - after.said.at:.0f} s before the reset it was told"
+                )
+    return finding.found
+
+
+def _reset(request: Request) -> float:
+    """When the kiosk may ask again."""
+    headers, at = request.said.headers, request.said.at
+    for window in ("day", "minute"):
+        if headers.get(f"x-ratelimit-{window}-remaining") == "0" and f"x-ratelimit-{window}-reset" in headers:
+            return float(headers[f"x-ratelimit-{window}-reset"])
+    reset = headers.get("x-ratelimit-minute-reset")
+    return at + 1 if reset is not None else at + THROTTLE_S
+
+
+def _moved(facts: Facts, kiosk: str, first: Request, then: Request) -> bool:
+    """Whether its clock was set in between: it then waits by another clock than the one it was told by."""
+    wrong = any(abs(ahead) > 1 for at, _, ahead, _ in facts.clock_changes(kiosk) if at <= then.said.at)
+    return wrong or any(first.said.at <= at <= then.said.at for at, *_ in facts.clock_changes(kiosk))
+
+
+def _by_hand(facts: Facts, kiosk: str, request: Request) -> bool:
+    """Whether a person asked for something that needs a read of its own."""
+    return any(line.kiosk == kiosk and 0 <= request.said.at - line.at <= SOON_S for _, line in facts.of(Decided))
+
+
+def key_left_alone(facts: Facts) -> list[Violation]:
+    """A refused key is tried each quarter of an hour, when it changed, by order, and after a new link: no more."""
+    finding = Finding("key left alone")
+    for kiosk, requests in facts.by_kiosk.items():
+        for before, request, after in zip([None, *requests], requests, requests[1:], strict=False):
+            if not request.refused_key or after.said.at - request.said.at >= HALT_RETRY_S - SLACK_S:
+                continue
+            first_of_pair = request.reads is not None and after.said.path == "/me"
+            halted = before is not None and before.refused_key and before.life == request.life
+            if (first_of_pair and not halted) or _has_cause(facts, kiosk, request, after):
+                continue
+            finding.say(after.line, f"{after} of {kiosk} tries a key refused at {clock(request.said.at)} again")
+    return finding.found
+
+
+def _has_cause(facts: Facts, kiosk: str, request: Request, after: Request) -> bool:
+    """Whether something happened that a refused key may be tried again for."""
+    if after.life != request.life:
+        return True
+    low, high = request.said.at - SOON_S, after.said.at
+    for kind in (Ordered, Reconfigured, Started, Decided, Network, HumanDid):
+        for _, line in facts.of(kind):
+            if low <= line.at <= high and getattr(line, "kiosk", kiosk) in (kiosk, None):
+                if kind is HumanDid and line.what not in ("key_expired", "key_renewed"):
+                    continue
+                return True
+    return any(low <= at <= high for at, *_ in facts.clock_changes(kiosk))

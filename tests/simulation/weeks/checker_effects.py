@@ -1,0 +1,169 @@
+"""Rules about the timesheet: one effect for each acknowledged tap, at its true second, and nothing else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from tests.simulation.weeks.facts import DOUBT_S, TRAVEL_S, Facts
+from tests.simulation.weeks.history import Assigned, Decided, HumanDid, Shift
+from tests.simulation.weeks.seen import ACKNOWLEDGED, Finding, PunchSeen, Tap, Violation, clock
+
+#: In review, and yet perhaps on the timesheet: the reason says so itself.
+MAY_STAND = ("closed_another_shift", "server_changed_time", "outcome_unclear", "internal_error")
+#: Its time is not settled, or is what the review is about.
+TIME_OPEN = ("clock_untrusted", "earlier_punch_undecided", "clock_ahead", "time_disputed", "out_of_order")
+#: Rounding by the service up to this is delivered; more needs a person (delivery.md, "What an answer means").
+ROUNDING_S = 15 * 60
+_SHOWN_AS = {"clocked_in": "clock_in", "clocked_out": "clock_out"}
+
+
+def nothing_lost(facts: Facts) -> list[Violation]:
+    """An acknowledged tap is stored as one punch, in the direction that was shown."""
+    finding = Finding("nothing lost")
+    for tap in facts.taps:
+        if tap.shown not in ACKNOWLEDGED:
+            continue
+        punch = facts.punch_of.get(tap.said.tap)
+        if punch is None:
+            finding.say(tap.line, f"{tap} was shown {tap.shown}, and its kiosk has no punch of it")
+        elif tap.shown in _SHOWN_AS and punch.direction != _SHOWN_AS[tap.shown]:
+            finding.say(tap.line, f"{tap} was shown {tap.shown}, and {punch} goes another way")
+        elif tap.owner is not None and punch.user_id != tap.owner:
+            finding.say(tap.line, f"{tap} counts for {punch.user_id}")
+    return finding.found
+
+
+def one_effect(facts: Facts) -> list[Violation]:
+    """What is delivered stands on the timesheet once, what waits or was decided against does not."""
+    finding, rows = Finding("one effect"), {row.id: row for row in facts.ending.timesheet}
+    claimed = _claims(facts)
+    for punch in facts.punches:
+        line = punch.tap.line if punch.tap else 0
+        if punch.state == "delivered":
+            wrong = _delivered(facts, punch, rows)
+            if wrong:
+                finding.say(line, wrong)
+        elif punch.unfinished and punch.reason not in MAY_STAND:
+            for row in facts.ending.timesheet:
+                mine = (row.user_id, _written(row, punch.direction)) == (punch.user_id, punch.second)
+                if mine and not any(c.state == "delivered" for c in claimed[row.id, punch.direction]):
+                    finding.say(line, f"{punch} waits, and stands on the timesheet as shift {row.id} all the same")
+        elif punch.state == "discarded" and not _was_decided(facts, punch):
+            finding.say(line, f"{punch} was discarded, and nobody decided so")
+    return finding.found
+
+
+def _delivered(facts: Facts, punch: PunchSeen, rows: dict[str, Shift]) -> str | None:
+    """What is wrong with a punch that its kiosk calls delivered."""
+    row = rows.get(punch.remote_id or "")
+    touched = _by_humans(facts, punch)
+    if row is None:
+        gone = any(did.what == "delete_shift" and did.shift_id == punch.remote_id for did in touched)
+        return None if gone else f"{punch} is delivered as shift {punch.remote_id}, which is not on the timesheet"
+    if row.user_id != punch.user_id:
+        return f"{punch} is delivered as shift {row.id}, which is {row.user_id}'s"
+    shown = row.start if punch.direction == "clock_in" else row.end
+    if shown == punch.second or any(did.shift_id == row.id for did in touched):
+        return None
+    if any(decided.decision == "accept_server" for decided in facts.decisions(punch.id)):
+        return None
+    if facts.begun.behaviour.get("round_to_s") and shown is not None and abs(shown - punch.second) <= ROUNDING_S:
+        return None
+    told = "nothing" if shown is None else clock(shown)
+    return f"{punch} is delivered, and the timesheet shows {told} there (shift {row.id})"
+
+
+def _by_humans(facts: Facts, punch: PunchSeen) -> list[HumanDid]:
+    return [did for _, did in facts.humans.get(punch.user_id, ()) if did.shift_id == punch.remote_id]
+
+
+def _was_decided(facts: Facts, punch: PunchSeen) -> bool:
+    if punch.reason == "repeat_of_earlier":
+        return any(entry["action"] == "punch.discarded" for entry in punch.journal)
+    decided = [one.decision for one in facts.decisions(punch.id)]
+    return punch.reason == "by_decision" and ("discard" in decided or "time" in decided)
+
+
+def from_somewhere(facts: Facts) -> list[Violation]:
+    """Every end that the API wrote belongs to exactly one punch, and every punch to one tap or one decision."""
+    finding, claimed = Finding("from somewhere"), _claims(facts)
+    for row in facts.ending.timesheet:
+        for direction in ("clock_in", "clock_out"):
+            second = _written(row, direction)
+            if second is None:
+                continue
+            owners = claimed[row.id, direction]
+            if not owners:
+                finding.say(
+                    0, f"the timesheet shows a {direction} of {row.user_id} at {clock(second)} that nobody tapped"
+                )
+            elif len(owners) > 1:
+                finding.say(0, f"one {direction} of shift {row.id} stands for two: {' and '.join(map(str, owners))}")
+    converted = {punch_id for _, line in facts.of(Assigned) for punch_id in line.punches}
+    added = {line.added for _, line in facts.of(Decided)}
+    for punch in facts.punches:
+        if punch.source == "decision":
+            if punch.id not in added:
+                finding.say(0, f"{punch} came of a decision that nobody made")
+        elif punch.tap is None:
+            finding.say(0, f"{punch} came of no tap")
+        elif punch.tap.shown == "unknown_badge" and punch.id not in converted:
+            finding.say(
+                punch.tap.line, f"{punch} came of a tap of nobody's badge, and nobody gave that badge to anyone"
+            )
+    return finding.found
+
+
+def true_time(facts: Facts) -> list[Violation]:
+    """The timesheet shows the second of the tap; an error is allowed as far as it was told, or nobody could know."""
+    finding = Finding("true time")
+    for punch in facts.punches:
+        tap = punch.tap
+        if tap is None or punch.state != "delivered" or abs(punch.second - tap.second) <= facts.tolerance_s(punch):
+            continue
+        if any(decided.decision in ("time", "accept_server") for decided in facts.decisions(punch.id)):
+            continue
+        if abs(tap.off_s) > DOUBT_S and not _could_know(facts, punch, tap):
+            continue
+        finding.say(tap.line, f"{tap}: {punch} went with a time {punch.second - tap.second:+d} s from the true one")
+    return finding.found
+
+
+def _could_know(facts: Facts, punch: PunchSeen, tap: Tap) -> bool:
+    """Whether an answer told the kiosk of its wrong clock before the punch left."""
+    wrong_since = max((at for at, *_ in facts.clock_changes(punch.kiosk) if at <= tap.said.at), default=0.0)
+    for request in facts.by_kiosk.get(punch.kiosk, ()):
+        said = request.said
+        wants = any((punch.direction, punch.second) in want.ends for want in request.wants)
+        if wants and said.at >= tap.said.at:
+            return False
+        quick = said.processed_at is not None and said.processed_at - said.at <= TRAVEL_S
+        if said.at >= wrong_since and request.answered and quick:
+            return True
+    return True
+
+
+def _claims(facts: Facts) -> dict[tuple[str, str], list[PunchSeen]]:
+    """The punches that each end of the timesheet stands for, by shift and direction."""
+    by_id: dict[tuple[str, str], list[PunchSeen]] = defaultdict(list)
+    by_second: dict[tuple[str, str, int], list[PunchSeen]] = defaultdict(list)
+    for punch in facts.punches:
+        if punch.remote_id is not None and (punch.state == "delivered" or punch.reason in MAY_STAND):
+            by_id[punch.remote_id, punch.direction].append(punch)
+        elif punch.reason in MAY_STAND or punch.state == "discarded":
+            by_second[punch.user_id, punch.direction, punch.second].append(punch)
+    claims: dict[tuple[str, str], list[PunchSeen]] = defaultdict(list)
+    for row in facts.ending.timesheet:
+        for direction in ("clock_in", "clock_out"):
+            second = _written(row, direction)
+            claims[row.id, direction] = by_id.get((row.id, direction)) or by_second.get(
+                (row.user_id, direction, second if second is not None else -1), []
+            )
+    return claims
+
+
+def _written(row: Shift, direction: str | None) -> int | None:
+    """The second of that end of a shift if the API wrote it, None otherwise."""
+    if direction == "clock_in":
+        return row.start if row.source == "api" else None
+    return row.end if row.end_source == "api" else None

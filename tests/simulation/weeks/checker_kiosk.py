@@ -1,0 +1,116 @@
+"""Rules about a kiosk as a whole: nobody starves, secrets stay secret, what it stands on is sound and does not grow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from tests.simulation.weeks.facts import Facts
+from tests.simulation.weeks.history import KioskEnd
+from tests.simulation.weeks.seen import Finding, Request, Violation, clock
+
+#: The key of every sandbox, as a kiosk's key file holds it.
+SECRETS = ("sandbox-key",)
+#: More than this between the first and the last week of a process is a leak (kB, descriptors).
+MEMORY_KB = 64 * 1024
+DESCRIPTORS = 8
+#: A punch tapped this long before the other's request was in its lane by then, planned and waiting.
+WAITED_S = 60.0
+
+
+def nobody_starves(facts: Facts) -> list[Violation]:
+    """When all trouble is over and time has passed, nothing is still to be sent and nothing is out."""
+    finding = Finding("nobody starves")
+    for name, kiosk in facts.kiosks.items():
+        state = kiosk.status.get("state")
+        if state not in ("online", None):
+            finding.say(0, f"{name} is {state} in the end: {kiosk.status.get('delivery')}")
+            continue
+        for punch in facts.punches:
+            if punch.kiosk == name and punch.state in ("pending", "in_flight"):
+                finding.say(punch.tap.line if punch.tap else 0, f"{punch} is still on its way in the end")
+    return finding.found
+
+
+def oldest_first(facts: Facts) -> list[Violation]:
+    """Of two clock-ins of two people, both waiting and both free to go live, the older one goes first."""
+    finding = Finding("oldest first")
+    for kiosk, requests in facts.by_kiosk.items():
+        live = [request for request in requests if request.said.path.endswith("/clock-in")]
+        first_asked: dict[tuple[str, int], Request] = {}
+        for request in live:
+            want = request.wants[0]
+            first_asked.setdefault((want.user_id, want.start or 0), request)
+        waiting = sorted(first_asked.values(), key=lambda request: request.said.number)
+        for place, request in enumerate(waiting):
+            want = request.wants[0]
+            for other in waiting[place + 1 : place + 40]:
+                older = other.wants[0]
+                if (older.start or 0) >= (want.start or 0) - 1 or other.life != request.life:
+                    continue
+                if older.user_id != want.user_id and _was_free(facts, kiosk, older.user_id, older.start or 0, request):
+                    finding.say(request.line, f"{request} for {clock(want.start or 0)} overtook {other}'s "
+                                              f"{clock(older.start or 0)} of {older.user_id}")  # fmt: skip
+    return finding.found
+
+
+def _was_free(facts: Facts, kiosk: str, user_id: str, second: int, at: Request) -> bool:
+    """Whether that clock-in was stored, alone in its lane, undisturbed, and had been waiting for a minute."""
+    punch = next(
+        (p for p in facts.lanes.get((kiosk, user_id), ()) if (p.direction, p.second) == ("clock_in", second)), None
+    )
+    if punch is None or punch.tap is None or punch.tap.shown == "unknown_badge" or user_id in facts.humans:
+        return False
+    if at.said.at - punch.tap.said.at < WAITED_S or abs(punch.tap.off_s) > 0.001 or not facts.steady(punch.tap):
+        return False
+    if any(entry["action"] in ("punch.held", "punch.review") for entry in punch.journal):
+        return False
+    lane = facts.lanes[kiosk, user_id]
+    earlier = lane[: lane.index(punch)]
+    touched = [request for request in facts.by_kiosk[kiosk] if any(w.user_id == user_id for w in request.wants)]
+    before = [request for request in touched if request.said.at < at.said.at]
+    if any(other.unfinished for other in earlier) or (before and not before[-1].clear):
+        return False
+    done = {second for request in before if request.clear for w in request.wants for _, second in w.ends}
+    return all(other.second in done for other in earlier)
+
+
+def secrets_kept(facts: Facts) -> list[Violation]:
+    """No key and no badge in the log, the alarms, the status or a punch's journal; no name in the log."""
+    finding = Finding("secrets kept")
+    badges = {tap.said.badge for tap in facts.taps if tap.owner is not None}
+    names = set(facts.begun.people.values())
+    for name, kiosk in facts.kiosks.items():
+        for where, text in _texts(kiosk):
+            found = [secret for secret in SECRETS if secret in text]
+            if where in ("log", "status", "alarms"):
+                found += [badge for badge in badges if badge in text]
+            if where == "log":
+                found += [person for person in names if person in text]
+            for secret in found:
+                at = text.index(secret)
+                finding.say(0, f"{name} shows {secret!r} in its {where}: …{text[max(0, at - 80) : at + 40]}…")
+    return finding.found
+
+
+def _texts(kiosk: KioskEnd) -> Iterator[tuple[str, str]]:
+    yield "log", "\n".join(kiosk.log)
+    yield "status", json.dumps(kiosk.status)
+    yield "alarms", json.dumps(kiosk.alarms)
+    for punch in kiosk.punches:
+        yield "journal", json.dumps(punch.get("history", {}))
+
+
+def sound(facts: Facts) -> list[Violation]:
+    """The database has no damage; memory and descriptors do not grow from the first to the last week of a process."""
+    finding, ending = Finding("sound"), facts.ending
+    for name, kiosk in facts.kiosks.items():
+        for damage in kiosk.findings:
+            finding.say(0, f"the database of {name} is damaged: {damage}")
+    low, high = ending.descriptors
+    if high > low + DESCRIPTORS:
+        finding.say(0, f"{high - low} file descriptors more than at the start ({low} to {high})")
+    low, high = ending.memory_kb
+    if high > low + MEMORY_KB:
+        finding.say(0, f"{high - low} kB of memory more than at the start ({low} to {high})")
+    return finding.found

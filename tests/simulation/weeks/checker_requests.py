@@ -1,0 +1,154 @@
+"""Rules about requests: one at a time, in order, looked up before they go again, inside their window."""
+
+from __future__ import annotations
+
+import itertools
+
+from tests.simulation.weeks.facts import DOUBT_S, TRAVEL_S, TRUST_S, Facts
+from tests.simulation.weeks.seen import Finding, Request, Violation, clock
+
+#: The service's own look-back; the kiosk must keep its margin inside it (contract, `lookback_hours`).
+#: Between the moment a request is judged and its arrival: a commit, and the pacing of a burst.
+ON_THE_WAY_S = 2.0
+
+
+def one_at_a_time(facts: Facts) -> list[Violation]:
+    """A kiosk has one request out at a time: the next one leaves after the answer to the last was made."""
+    finding = Finding("one at a time")
+    for kiosk, requests in facts.by_kiosk.items():
+        for before, after in itertools.pairwise(requests):
+            if not before.answered or before.said.processed_at is None:
+                continue
+            if after.said.at < before.said.processed_at and not facts.died_between(
+                kiosk, before.said.at, after.said.at
+            ):
+                finding.say(after.line, f"{after} of {kiosk} left while {before} was still out")
+    return finding.found
+
+
+def looked_up_first(facts: Facts) -> list[Violation]:
+    """After a write whose outcome is not known nothing is written for that person before a list has shown them."""
+    finding = Finding("looked up first")
+    for requests in facts.by_kiosk.values():
+        unknown: dict[str, Request] = {}
+        for request in requests:
+            if request.reads is not None and request.answered and request.said.status == 200:
+                for user_id in [who for who, of in unknown.items() if request.reads_person(who)]:
+                    if request.said.at >= unknown[user_id].said.at:
+                        del unknown[user_id]
+            for user_id in dict.fromkeys(want.user_id for want in request.wants):
+                if user_id in unknown:
+                    finding.say(
+                        request.line, f"{request} writes for {user_id}, and what {unknown[user_id]} did is not known"
+                    )
+                if not request.clear:
+                    unknown[user_id] = request
+                else:
+                    unknown.pop(user_id, None)
+    return finding.found
+
+
+def in_order(facts: Facts) -> list[Violation]:
+    """No clock-out is sent before its clock-in is settled: on the timesheet, in review, or decided against."""
+    finding = Finding("in order")
+    for kiosk, requests in facts.by_kiosk.items():
+        for request in requests:
+            for want in request.wants:
+                if want.kind != "clock_out" or want.end is None:
+                    continue
+                lane = facts.lanes.get((kiosk, want.user_id), [])
+                mine = next((p for p in lane if p.direction == "clock_out" and p.second == want.end), None)
+                before = facts.neighbour(mine, -1) if mine else None
+                if before is None or before.direction != "clock_in" or before.source != "tap":
+                    continue
+                if before.tap is not None and before.tap.said.at > request.said.at:
+                    continue
+                if not _settled(facts, kiosk, before.user_id, before.second, request):
+                    finding.say(request.line, f"{request} asks for the clock-out at {clock(want.end)} before {before}")
+    return finding.found
+
+
+def _settled(facts: Facts, kiosk: str, user_id: str, second: int, by: Request) -> bool:
+    """Whether the kiosk had heard of that clock-in before: an answer to it, or a list with that person in it."""
+    for request in facts.by_kiosk[kiosk]:
+        if request.said.number >= by.said.number:
+            break
+        for want in request.wants:
+            if want.user_id == user_id and want.start == second and request.clear:
+                return True
+        if request.reads_person(user_id) and request.answered and request.said.at >= second:
+            return True
+    return False
+
+
+def in_window(facts: Facts) -> list[Violation]:
+    """Live requests arrive inside the look-back less its margin; nothing is sent of the future."""
+    finding = Finding("in window")
+    for request in facts.requests:
+        said = request.said
+        settings = facts.settings(said.kiosk, said.at)
+        reach_s = settings.get("lookback_s", 12 * 3600) - settings.get("lookback_margin_s", 600)
+        leeway_s = ON_THE_WAY_S + _clock_error_s(facts, said.kiosk, said.at)
+        for want in request.wants:
+            for _, second in want.ends:
+                if second > said.at + max(0.0, leeway_s - ON_THE_WAY_S):
+                    finding.say(request.line, f"{request} asks for {clock(second)}, {second - said.at:.0f} s ahead")
+                if want.kind in ("clock_in", "clock_out") and said.at - second > reach_s + leeway_s:
+                    late = said.at - second - reach_s
+                    finding.say(request.line, f"{request} asks live for {clock(second)}, {late:.0f} s beyond its reach")
+    return finding.found
+
+
+def _clock_error_s(facts: Facts, kiosk: str, at: float) -> float:
+    """How wrong the kiosk's idea of the time may be then without anybody's fault: nothing while its clock is right.
+
+    A clock that NTP set right within the last look at it may still be held for what the service's Date said.
+    """
+    since = [change for change in facts.clock_changes(kiosk) if change[0] <= at]
+    if not since:
+        return 0.0
+    boot = since[-1][1]
+    in_boot = [change for change in since if change[1] == boot]
+    if all(abs(ahead) < 0.001 for _, _, ahead, _ in in_boot):
+        return 0.0
+    return DOUBT_S + TRUST_S
+
+
+def clock_gate(facts: Facts) -> list[Violation]:
+    """Nothing is written by a clock that neither NTP nor the service has vouched for, or that the service disputes."""
+    finding = Finding("clock gate")
+    for kiosk, requests in facts.by_kiosk.items():
+        changes = facts.clock_changes(kiosk)
+        for place, request in enumerate(requests):
+            if not request.wants:
+                continue
+            why = _why_untrusted(facts, changes, requests[:place], request)
+            if why:
+                finding.say(request.line, f"{request} of {kiosk} writes, and {why}")
+    return finding.found
+
+
+def _why_untrusted(
+    facts: Facts, changes: list[tuple[float, str, float, bool]], earlier: list[Request], request: Request
+) -> str | None:
+    at = request.said.at
+    known = [change for change in changes if change[0] <= at]
+    if not known:
+        return None  # sent while it was starting: the line that says so comes a little later
+    boot = known[-1][1]
+    in_boot = [change for change in known if change[1] == boot]
+    vouched = any(synchronised for *_, synchronised in in_boot)
+    doubted = False
+    for other in earlier:
+        said = other.said
+        if said.at < in_boot[0][0] - 5 or said.got is None or not said.got.isdecimal():
+            continue
+        ahead = next((change[2] for change in reversed(in_boot) if change[0] <= said.at), in_boot[0][2])
+        took = TRAVEL_S if said.processed_at is None else max(TRAVEL_S, said.processed_at - said.at)
+        if abs(ahead) <= TRUST_S + took:
+            vouched, doubted = True, False
+        elif abs(ahead) > DOUBT_S + 2 + took and other.answered:
+            doubted = True
+    if doubted and abs(in_boot[-1][2]) > DOUBT_S + 2:
+        return "the service's Date had shown its clock to be wrong"
+    return None if vouched else "nothing had vouched for its clock in this boot"

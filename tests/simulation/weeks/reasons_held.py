@@ -1,0 +1,90 @@
+"""Is it true what a held punch waits for? One small question a reason, answered from the history alone."""
+
+from __future__ import annotations
+
+from tests.simulation.weeks.facts import DOUBT_S, Facts
+from tests.simulation.weeks.seen import PunchSeen
+from tests.simulation.weeks.sights import Sights
+
+#: A clock-out that waits for its clock-in is looked for ever later: at most as long again as it has waited.
+LOOK_AGAIN = 2.1
+
+
+def _clock_untrusted(sights: Sights, punch: PunchSeen) -> str | None:
+    if punch.tap is None:
+        return "it came of a decision, whose time is known"
+    facts, boot = sights.facts, punch.tap.said.boot_id
+    changes = [change for change in facts.clock_changes(punch.kiosk) if change[1] == boot]
+    if _disputed(facts, punch, boot):
+        return None
+    if any(synchronised and abs(ahead) < 1 for _, _, ahead, synchronised in changes):
+        return "NTP vouched for the clock of its boot"
+    return None
+
+
+def _disputed(facts: Facts, punch: PunchSeen, boot: str | None) -> bool:
+    """Whether the service's Date spoke against that boot's clock at any time."""
+    return any(abs(ahead) > DOUBT_S for _, at, ahead, _ in facts.clock_changes(punch.kiosk) if at == boot)
+
+
+def _earlier_undecided(sights: Sights, punch: PunchSeen) -> str | None:
+    lane = sights.facts.lanes.get((punch.kiosk, punch.user_id), [])
+    waits = any(
+        other is not punch and (other.direction is None or other.reason in ("clock_untrusted", punch.reason))
+        for other in lane
+    )
+    return None if waits else "no other punch of that person waits for its time"
+
+
+def _waiting_for_clock_out(sights: Sights, punch: PunchSeen) -> str | None:
+    facts = sights.facts
+    if punch.direction != "clock_in":
+        return "it is no clock-in"
+    after = facts.neighbour(punch, 1)
+    _, longest = facts.max_shift(punch.kiosk)
+    if after is None and facts.ending.at - punch.second > longest + 60:
+        return "longer than any shift lasts"
+    if after is None or after.direction is None or after.reason == "clock_untrusted":
+        return None
+    shortest, _ = facts.max_shift(punch.kiosk)
+    if after.direction == "clock_out" and after.second - punch.second <= shortest:
+        return f"its clock-out is there: {after}"
+    return None if after.direction == "clock_out" else f"the next punch is a clock-in: {after}"
+
+
+def _waiting_for_clock_in(sights: Sights, punch: PunchSeen) -> str | None:
+    facts = sights.facts
+    if punch.direction != "clock_out":
+        return "it is no clock-out"
+    settings = facts.kiosks[punch.kiosk].settings
+    reach_s = settings.get("lookback_s", 12 * 3600) - settings.get("lookback_margin_s", 600)
+    if facts.ending.at - punch.second > reach_s * LOOK_AGAIN:
+        return "it expired long ago"
+    return None
+
+
+def _earlier_in_review(sights: Sights, punch: PunchSeen) -> str | None:
+    lane = sights.facts.lanes.get((punch.kiosk, punch.user_id), [])
+    place = lane.index(punch)
+    earlier = any(other.state in ("review", "held") for other in lane[:place])
+    after = lane[place + 1] if place + 1 < len(lane) else None
+    if earlier or (punch.direction == "clock_in" and after is not None and after.state == "review"):
+        return None
+    return "no earlier punch of that person is in review"
+
+
+def _look_up_refused(sights: Sights, punch: PunchSeen) -> str | None:
+    reads = [r for r in sights.facts.by_kiosk.get(punch.kiosk, ()) if r.reads is not None]
+    if any(r.refused_key or r.said.fault == "error" or (r.said.status or 0) >= 400 for r in reads[-3:]):
+        return None
+    return "its last reads were not refused"
+
+
+TRUTHS = {
+    "clock_untrusted": _clock_untrusted,
+    "earlier_punch_undecided": _earlier_undecided,
+    "waiting_for_clock_out": _waiting_for_clock_out,
+    "waiting_for_clock_in": _waiting_for_clock_in,
+    "earlier_punch_in_review": _earlier_in_review,
+    "look_up_refused": _look_up_refused,
+}

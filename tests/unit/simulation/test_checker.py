@@ -1,0 +1,480 @@
+"""Each rule of the simulator's checker lets an ordinary day pass and names what is wrong with one that is not."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.weeks.checker import RULES, check
+from tests.simulation.weeks.checker_reasons import TRUTHS
+from tests.simulation.weeks.facts import published_reasons
+from tests.simulation.weeks.history import ClockStepped, Disk, HumanDid, PowerCut, Reconfigured
+from tests.support.story import ANNA, BOB, DOOR, HOUR, SETTINGS, T0, Story, a_day
+
+WEEKS = Path(__file__).resolve().parents[2] / "simulation" / "weeks"
+
+
+def broken(story: Story) -> set[str]:
+    """The rules that a story breaks."""
+    return {violation.rule for violation in check(story.history())}
+
+
+def test_an_ordinary_day_breaks_nothing():
+    """Two people, two shifts, four requests."""
+    assert check(a_day().history()) == []
+
+
+# --- the timesheet
+
+
+def lost(story: Story) -> None:
+    """An acknowledged tap that no punch is of."""
+    story.tap(ANNA, 18 * HOUR, "clocked_in")
+
+
+def shown_the_other_way(story: Story) -> None:
+    """Green said in, the queue says out."""
+    story.tap(ANNA, 18 * HOUR, "clocked_out")
+    story.punch(ANNA, 18 * HOUR, "clock_in", "review", reason="internal_error")
+
+
+def another_persons(story: Story) -> None:
+    """Anna's badge, Bob's punch."""
+    story.punches[0]["user_id"] = BOB
+
+
+def not_on_the_timesheet(story: Story) -> None:
+    """Delivered, says the kiosk; the service has nothing."""
+    del story.rows[0]
+
+
+def twice_on_the_timesheet(story: Story) -> None:
+    """One clock-in sent twice made two shifts."""
+    story.row("S9", ANNA, 8 * HOUR, None)
+
+
+def waits_and_stands(story: Story) -> None:
+    """Held, and on the timesheet all the same: the next release sends it twice."""
+    story.punches[3] |= {"state": "held", "reason": "waiting_for_clock_in", "remote_id": None}
+
+
+def ended_at_another_second(story: Story) -> None:
+    """The timesheet's end is a minute off, and nobody touched it."""
+    story.rows[0]["end"] += 60
+
+
+def discarded_by_nobody(story: Story) -> None:
+    """A decision that nobody made."""
+    story.punches[3] |= {"state": "discarded", "reason": "by_decision"}
+    story.rows[1] |= {"end": None, "end_source": None}
+
+
+def sent_with_a_wrong_second(story: Story) -> None:
+    """The clock was right, and the minute is another one: in the punch and on the timesheet."""
+    story.punches[0]["occurred_at_unix"] += 60
+    story.rows[0]["start"] += 60
+
+
+def a_punch_of_no_tap(story: Story) -> None:
+    """A whole shift, delivered, and nobody was there."""
+    for at, direction in ((19 * HOUR, "clock_in"), (20 * HOUR, "clock_out")):
+        story.punch(ANNA, at, direction, "delivered", remote_id="S7")
+    story.row("S7", ANNA, 19 * HOUR, 20 * HOUR)
+
+
+def a_decision_of_nobody(story: Story) -> None:
+    """A punch that claims to come of a decision."""
+    story.punch(ANNA, 19 * HOUR, "clock_in", "delivered", remote_id="S7", source="decision", badge=None, reader=None)
+    story.row("S7", ANNA, 19 * HOUR, None)
+
+
+def a_stored_tap_nobody_saw(story: Story) -> None:
+    """Not broken: the power went between the commit and the light."""
+    story.tap(ANNA, 17 * HOUR, None, took=1.0)
+    story.lines.append(PowerCut(at=T0 + 17 * HOUR + 0.5, kiosk=DOOR, life=1, off_s=60.0, torn=""))
+    story.start(17 * HOUR + 70, life=2, boot="boot-2")
+    story.punch(ANNA, 17 * HOUR, "clock_in", "delivered", remote_id="S7")
+    story.row("S7", ANNA, 17 * HOUR, None)
+
+
+def stored_twice_unseen(story: Story) -> None:
+    """The same, and two punches came of it."""
+    a_stored_tap_nobody_saw(story)
+    story.punch(ANNA, 17 * HOUR, "clock_in", "delivered", remote_id="S8")
+    story.row("S8", ANNA, 17 * HOUR, None)
+
+
+# --- reasons
+
+
+def an_unpublished_reason(story: Story) -> None:
+    """A word that is in no list."""
+    wait(story, "review", "because")
+
+
+def a_reason_of_another_state(story: Story) -> None:
+    """What only a review may say."""
+    wait(story, "held", "same_second")
+
+
+def wait(story: Story, state: str, reason: str, direction: str = "clock_in", at: float = 18 * HOUR) -> None:
+    """One more tap of Anna's, which waits for that reason."""
+    story.tap(ANNA, at, "clocked_in" if direction == "clock_in" else "clocked_out")
+    story.punch(ANNA, at, direction, state, reason=reason)
+
+
+#: Reasons that are not true of a clock-in (or clock-out) two hours after an ordinary day.
+UNTRUE = (
+    ("held", "clock_untrusted", "clock_in"),
+    ("held", "earlier_punch_undecided", "clock_in"),
+    ("held", "waiting_for_clock_out", "clock_in"),
+    ("held", "waiting_for_clock_in", "clock_out"),
+    ("held", "earlier_punch_in_review", "clock_in"),
+    ("held", "look_up_refused", "clock_in"),
+    ("review", "shift_too_long", "clock_in"),
+    ("review", "missing_clock_out", "clock_out"),
+    ("review", "no_matching_clock_in", "clock_in"),
+    ("review", "same_second", "clock_out"),
+    ("review", "overlaps_existing_shift", "clock_in"),
+    ("review", "closed_another_shift", "clock_out"),
+    ("review", "could_not_close", "clock_out"),
+    ("review", "auto_clocked_out", "clock_out"),
+    ("review", "already_clocked_out", "clock_out"),
+    ("review", "already_open", "clock_in"),
+    ("review", "no_open_shift", "clock_out"),
+    ("review", "before_clock_in", "clock_out"),
+    ("review", "shift_gone", "clock_out"),
+    ("review", "server_changed_time", "clock_in"),
+    ("review", "not_assigned", "clock_in"),
+    ("review", "job_required", "clock_in"),
+    ("review", "locked_days", "clock_in"),
+    ("review", "open_break", "clock_in"),
+    ("review", "outside_geofence", "clock_in"),
+    ("review", "invalid_request", "clock_in"),
+    ("review", "refused", "clock_in"),
+    ("review", "outcome_unclear", "clock_in"),
+    ("review", "clock_ahead", "clock_in"),
+    ("review", "time_disputed", "clock_in"),
+    ("review", "out_of_order", "clock_in"),
+    ("review", "internal_error", "clock_in"),
+)
+
+
+@pytest.mark.parametrize(("state", "reason", "direction"), UNTRUE, ids=[reason for _, reason, _ in UNTRUE])
+def test_a_reason_that_is_not_true_is_caught(state, reason, direction):
+    """Two hours after an ordinary day nothing of the kind has happened."""
+    story = a_day()
+    wait(story, state, reason, direction)
+    assert "reasons true" in broken(story)
+
+
+def test_every_published_reason_of_a_waiting_punch_is_judged():
+    """No reason can be added that nobody holds against the history."""
+    published = published_reasons((WEEKS.parents[2] / "docs" / "reasons.md").read_text(encoding="utf-8"))
+    waiting = {code for code, where in published.items() if where in ("held", "review")}
+    assert waiting == {reason for _, reason, _ in UNTRUE}
+    assert waiting | {"repeat_of_earlier"} == set(TRUTHS)
+
+
+def at_night(story: Story, state: str, reason: str, *, start: float = 18 * HOUR, end: float | None = None) -> None:
+    """Anna's next clock-in (and clock-out) wait for that reason, with cause: the tests below give it."""
+    wait(story, state, reason, at=start)
+    if end is not None:
+        wait(story, state, reason, "clock_out", at=end)
+
+
+def test_true_reasons_pass():
+    """The same reasons where they are so."""
+    too_long = a_day()
+    at_night(too_long, "review", "shift_too_long", start=18 * HOUR, end=33 * HOUR)
+    too_long.lines.append(reconfigured(18 * HOUR - 1, readers={"front": "clock_in"}))
+    forgotten = a_day()
+    at_night(forgotten, "review", "missing_clock_out")
+    waiting = a_day()
+    waiting.ends, waiting.calm = 22 * HOUR, 20 * HOUR
+    at_night(waiting, "held", "waiting_for_clock_out")
+    overlapping = a_day()
+    overlapping.row("S7", ANNA, 17.5 * HOUR, 19 * HOUR, source="admin", end_source="admin")
+    at_night(overlapping, "review", "overlaps_existing_shift")
+    refused = a_day()
+    at_night(refused, "review", "not_assigned")
+    refused.live(18 * HOUR + 2, ANNA, "clock_in", 18 * HOUR, status=400, answer='{"detail": "User is not assigned"}')
+    refused.lines.append(HumanDid(at=T0 + 17.0 * HOUR, what="unassign", user_id=ANNA))
+    for story in (too_long, forgotten, waiting, overlapping, refused):
+        assert "reasons true" not in broken(story), check(story.history())
+
+
+def an_obstacle_long_gone(story: Story) -> None:
+    """The overlapping shift was deleted, the kiosk read it twice, and the review still waits."""
+    at_night(story, "review", "overlaps_existing_shift")
+    story.lines.append(deed(19 * HOUR, "delete_shift", shift_id="S7", start=17 * HOUR, end=19 * HOUR))
+    for at in (22 * HOUR, 30 * HOUR):
+        story.read(at, ANNA)
+
+
+# --- requests
+
+
+def two_at_once(story: Story) -> None:
+    """The next request left before the last was answered."""
+    story.ask(20 * HOUR, "GET", "/me", processed_at=T0 + 20 * HOUR + 5)
+    story.ask(20 * HOUR + 2, "GET", "/me")
+
+
+def sent_again_unseen(story: Story) -> None:
+    """An answer was lost, and the same clock-in left again without a look."""
+    story.live(8 * HOUR + 1, ANNA, "clock_in", 8 * HOUR, fault="drop", got="RemoteProtocolError")
+
+
+def sent_again_after_a_look(story: Story) -> None:
+    """Not broken: it was looked up in between."""
+    sent_again_unseen(story)
+    story.read(8 * HOUR + 1.5, ANNA)
+
+
+def out_before_in(story: Story) -> None:
+    """The clock-out left, the clock-in had not."""
+    story.asked[0]["at"] = T0 + 16 * HOUR + 10
+    story.asked[0]["processed_at"] = T0 + 16 * HOUR + 10.2
+
+
+def beyond_the_reach(story: Story) -> None:
+    """A live clock-in of twelve hours ago: the service might just take it, or not."""
+    story.live(20 * HOUR + 2, ANNA, "clock_in", 8 * HOUR)
+
+
+def of_the_future(story: Story) -> None:
+    """A second that has not come yet."""
+    story.live(20 * HOUR, ANNA, "clock_in", 20 * HOUR + 3)
+
+
+def by_an_untrusted_clock(story: Story) -> None:
+    """After a power cut nothing vouched for the clock."""
+    story.lines.append(PowerCut(at=T0 + 19.0 * HOUR, kiosk=DOOR, life=1, off_s=600.0, torn=""))
+    story.start(19.2 * HOUR, life=2, boot="boot-2", ahead=-600.0, ntp=False)
+    story.live(19.3 * HOUR, ANNA, "clock_in", 18 * HOUR)
+
+
+def by_a_clock_that_is_disputed(story: Story) -> None:
+    """The service's Date had shown it to be an hour wrong."""
+    story.lines.append(ClockStepped(at=T0 + 19.0 * HOUR, kiosk=DOOR, by_s=3600.0, ahead_s=3600.0))
+    story.ask(19.1 * HOUR, "GET", "/me")
+    story.live(19.2 * HOUR, ANNA, "clock_in", 18 * HOUR)
+
+
+def asked_with_nothing_left(story: Story) -> None:
+    """The headers had said that the minute was spent."""
+    told = {"x-ratelimit-minute-remaining": "0", "x-ratelimit-minute-reset": str(T0 + 20 * HOUR + 60)}
+    story.ask(20 * HOUR, "GET", "/me", headers=told)
+    story.ask(20 * HOUR + 1, "GET", "/me", status=429)
+
+
+def too_many_a_minute(story: Story) -> None:
+    """61 where the owner allows 60."""
+    for number in range(61):
+        story.ask(20 * HOUR + number * 0.5, "GET", "/me")
+
+
+def before_the_reset(story: Story) -> None:
+    """Throttled, and back after ten seconds."""
+    story.ask(20 * HOUR, "GET", "/me", status=429, answer='{"detail": "Too many requests"}')
+    story.ask(20 * HOUR + 10, "GET", "/me")
+
+
+def a_refused_key_again(story: Story) -> None:
+    """401, and again a minute later."""
+    for minute in (0, 1):
+        story.ask(20 * HOUR + minute * 60, "GET", "/me", status=401)
+
+
+def a_refused_key_renewed(story: Story) -> None:
+    """Not broken: somebody had renewed it."""
+    a_refused_key_again(story)
+    story.lines.append(deed(20 * HOUR + 50, "key_renewed", user_id=None))
+
+
+# --- a kiosk as a whole
+
+
+def still_on_its_way(story: Story) -> None:
+    """Two days later a punch is still pending."""
+    wait(story, "pending", None)
+
+
+def offline_for_ever(story: Story) -> None:
+    """The network is back for days, and the kiosk has not noticed."""
+    story.status["state"] = "offline"
+
+
+def overtaken(story: Story) -> None:
+    """Anna had waited for two hours when Bob's clock-in went first."""
+    for who, at in ((ANNA, 18 * HOUR), (BOB, 19 * HOUR)):
+        story.tap(who, at, "clocked_in")
+        story.punch(who, at, "clock_in", "delivered", remote_id=f"S{who}")
+        story.row(f"S{who}", who, at, None)
+    story.live(20 * HOUR, BOB, "clock_in", 19 * HOUR)
+    story.live(20 * HOUR + 1, ANNA, "clock_in", 18 * HOUR)
+
+
+def the_key_in_the_log(story: Story) -> None:
+    """A traceback with the request's headers."""
+    story.log.append("error headers={'x-api-key': 'sandbox-key'}")
+
+
+def a_badge_in_the_log(story: Story) -> None:
+    """A credential, for whoever may read the journal."""
+    story.log.append("tap.accepted badge=04AAAAAAAA0101")
+
+
+def a_name_in_the_log(story: Story) -> None:
+    """The log holds user_ids alone (docs/privacy.md)."""
+    story.log.append("punch.committed name='Anna Visser'")
+
+
+def the_key_in_a_journal(story: Story) -> None:
+    """What the service said is kept, and it said the key."""
+    story.punches[0]["history"]["attempts"].append({"detail": "bad key sandbox-key"})
+
+
+def damage(story: Story) -> None:
+    """The check of the database found something."""
+    story.findings.append("row 5 missing from index punches_by_lane")
+
+
+def growing_memory(story: Story) -> None:
+    """A tenth of a gigabyte from first to last."""
+    story.memory_kb = (90_000, 190_000)
+
+
+def growing_descriptors(story: Story) -> None:
+    """A database left open at each restart."""
+    story.descriptors = (10, 40)
+
+
+# --- people
+
+
+def refused_for_nothing(story: Story) -> None:
+    """A known badge, a disk with room, a running kiosk."""
+    story.tap(ANNA, 18 * HOUR, "refused")
+
+
+def refused_by_a_full_disk(story: Story) -> None:
+    """Not broken: there was no room, and the person was told."""
+    story.lines.append(Disk(at=T0 + 17.9 * HOUR, kiosk=DOOR, full=True))
+    story.tap(ANNA, 18 * HOUR, "refused")
+
+
+def called_unknown(story: Story) -> None:
+    """Anna's badge is hers since the morning."""
+    story.tap(ANNA, 18 * HOUR, "unknown_badge")
+
+
+def shown_nothing(story: Story) -> None:
+    """The reader stayed dark, and the kiosk was on."""
+    story.tap(ANNA, 18 * HOUR, None)
+
+
+def called_a_repeat(story: Story) -> None:
+    """61 seconds later it is a tap of its own."""
+    story.tap(ANNA, 16 * HOUR + 61.8, "repeat")
+
+
+def a_repeat(story: Story) -> None:
+    """Not broken: 59 seconds later."""
+    story.tap(ANNA, 16 * HOUR + 59, "repeat")
+
+
+def a_repeat_that_counted(story: Story) -> None:
+    """An impatient second tap sent Anna home and back in."""
+    story.tap(ANNA, 16 * HOUR + 20, "clocked_in")
+    story.punch(ANNA, 16 * HOUR + 20, "clock_in", "delivered", remote_id="S7")
+    story.row("S7", ANNA, 16 * HOUR + 20, None)
+
+
+def in_when_leaving(story: Story) -> None:
+    """In at eight, and in again at sixteen o'clock, on a toggle."""
+    story.punches[1]["direction"] = "clock_in"
+    story.rows[0] |= {"end": None, "end_source": None}
+    story.row("S7", ANNA, 16 * HOUR, None)
+
+
+def out_at_the_entrance(story: Story) -> None:
+    """A reader for clocking in took a clock-out."""
+    story.tap(ANNA, 20 * HOUR, "clocked_out", direction="clock_in")
+    story.punch(ANNA, 20 * HOUR, "clock_out", "review", reason="no_matching_clock_in")
+
+
+CAUGHT = {
+    lost: "nothing lost", shown_the_other_way: "nothing lost", another_persons: "nothing lost",
+    not_on_the_timesheet: "one effect", twice_on_the_timesheet: "from somewhere", waits_and_stands: "one effect",
+    ended_at_another_second: "one effect", discarded_by_nobody: "one effect", sent_with_a_wrong_second: "true time",
+    a_punch_of_no_tap: "from somewhere", a_decision_of_nobody: "from somewhere", stored_twice_unseen: "from somewhere",
+    an_unpublished_reason: "reasons true", a_reason_of_another_state: "reasons true",
+    an_obstacle_long_gone: "obstacles gone",
+    two_at_once: "one at a time", sent_again_unseen: "looked up first", out_before_in: "in order",
+    beyond_the_reach: "in window", of_the_future: "in window",
+    by_an_untrusted_clock: "clock gate", by_a_clock_that_is_disputed: "clock gate",
+    asked_with_nothing_left: "budget kept", too_many_a_minute: "ceiling kept", before_the_reset: "throttle obeyed",
+    a_refused_key_again: "key left alone",
+    still_on_its_way: "nobody starves", offline_for_ever: "nobody starves", overtaken: "oldest first",
+    the_key_in_the_log: "secrets kept", a_badge_in_the_log: "secrets kept", a_name_in_the_log: "secrets kept",
+    the_key_in_a_journal: "secrets kept", damage: "sound", growing_memory: "sound", growing_descriptors: "sound",
+    refused_for_nothing: "turned away", called_unknown: "turned away", shown_nothing: "turned away",
+    called_a_repeat: "turned away", a_repeat_that_counted: "folded",
+    in_when_leaving: "direction", out_at_the_entrance: "direction",
+}  # fmt: skip
+FINE = (a_stored_tap_nobody_saw, sent_again_after_a_look, a_refused_key_renewed, refused_by_a_full_disk, a_repeat)
+
+
+@pytest.mark.parametrize("change", CAUGHT, ids=lambda change: change.__name__)
+def test_what_is_broken_is_named(change):
+    """The story breaks its rule, whatever else it may break by the way."""
+    story = a_day()
+    change(story)
+    assert CAUGHT[change] in broken(story)
+
+
+@pytest.mark.parametrize("change", FINE, ids=lambda change: change.__name__)
+def test_what_has_a_cause_passes(change):
+    """Near misses of the stories above, with their cause."""
+    story = a_day()
+    change(story)
+    assert check(story.history()) == []
+
+
+def test_every_rule_has_a_story_that_breaks_it():
+    """No rule is there that nobody has seen to catch anything."""
+    assert {rule.name for rule in RULES} == set(CAUGHT.values())
+
+
+def test_every_rule_says_what_it_promises():
+    """One sentence, for the report and for docs/reliability.md."""
+    assert all(rule.text.endswith(".") and "\n" not in rule.text for rule in RULES)
+
+
+def test_the_checker_knows_nothing_of_the_daemon():
+    """None of its modules imports daemon, drivers or sandbox: what code and check share cannot be checked."""
+    names = ("checker*.py", "facts.py", "seen.py", "sights.py", "reasons_*.py", "history.py")
+    files = [path for name in names for path in WEEKS.glob(name)]
+    assert len(files) >= 11
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                found = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+                assert (found or "").split(".")[0] not in ("daemon", "drivers", "sandbox"), path.name
+
+
+def deed(at: float, what: str, user_id: str | None = ANNA, **told: object) -> HumanDid:
+    """Somebody does something on the service; times in seconds after T0."""
+    for name in ("start", "end"):
+        if name in told:
+            told[name] = T0 + told[name]
+    return HumanDid(at=T0 + at, what=what, user_id=user_id, **told)
+
+
+def reconfigured(at: float, **settings: object) -> Reconfigured:
+    """The owner changes the configuration."""
+    return Reconfigured(at=T0 + at, kiosk=DOOR, how="reload", settings={**SETTINGS, **settings})
