@@ -157,3 +157,33 @@ def test_the_reasons_are_those_of_the_code():
     text = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
     assert text == reasons.markdown(), "write it anew: python -m daemon.reasons > docs/reasons.md"
     assert sorted(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == sorted(reasons.REASONS)
+
+
+def cited(pattern: str) -> set[str]:
+    """What the code cites, over all rooms and pages."""
+    files = [path for room in ROOMS for path in (ROOT / room).rglob("*") if path.suffix in (".py", ".sql", ".md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    return set(re.findall(pattern, re.sub(r"\n *(?:#:? )?", " ", text)))
+
+
+def test_every_fact_that_is_cited_is_told():
+    """ "facts 1.5" and "facts, U10" lead to a section and a row of docs/facts.md."""
+    told = (ROOT / "docs" / "facts.md").read_text(encoding="utf-8")
+    sections = set(re.findall(r"^#+ ([\d.]*\d)", told, re.MULTILINE))
+    rows = set(re.findall(r"^\| (U\d+) \|", told, re.MULTILINE))
+    numbers = cited(r"\b[Ff]acts ((?:\d[\d.]*\d|\d)(?:(?:,| and) \d\.\d)*)")
+    assert len(numbers) > 10
+    assert {one for listed in numbers for one in re.findall(r"[\d.]*\d", listed)} <= sections
+    unknowns = cited(r"\b(U\d+)\b")
+    assert len(unknowns) > 8
+    assert {one for one in unknowns if int(one[1:]) < 30} <= rows
+
+
+@pytest.mark.parametrize("name", ["delivery", "contract"])
+def test_every_rule_that_is_cited_is_told(name):
+    """`(delivery.md, "The clock gate")` leads to a heading of docs/delivery.md, and the contract's likewise."""
+    told = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    headings = set(re.findall(r"^#+ (.+)$", told, re.MULTILINE)) | set(re.findall(r"\*\*([^*]+)\*\*", told))
+    called = cited(rf'\({name}(?:\.md)?,? ((?:"[^"]+"(?: and |, )?)+)')
+    assert called
+    assert {one for listed in called for one in re.findall(r'"([^"]+)"', listed)} <= headings
