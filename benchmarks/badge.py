@@ -174,6 +174,7 @@ def _script(folder: Path, transactions: Sequence[Sequence[Statement]], stop: Any
 
     conn, _ = open_file(folder / "bare.db")
     with closing(conn):
+        conn.execute("PRAGMA wal_autocheckpoint = 1000").fetchall()
         conn.execute("BEGIN")
         hire(conn)
         conn.execute("COMMIT")

@@ -52,6 +52,7 @@ async def flush_rate(scale: Scale) -> list[Figure]:
             with _sandbox() as url:
                 least = await _sent_bare(url, sent, None)
             conn, _ = open_file(Path(name) / "bare.db")
+            conn.execute("PRAGMA wal_autocheckpoint = 1000").fetchall()
             with _sandbox() as url:
                 durable = await _sent_bare(url, sent, conn)
             conn.close()

@@ -40,6 +40,7 @@ async def tap_to_durable(scale: Scale) -> list[Figure]:
         door = await open_door(folder / "punchd.db")
         bare, _ = open_file(folder / "bare.db")
         with closing(bare):
+            bare.execute("PRAGMA wal_autocheckpoint = 1000").fetchall()
             bare.execute("BEGIN")
             hire(bare)
             bare.execute("COMMIT")

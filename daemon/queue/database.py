@@ -12,7 +12,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 import aiosqlite
 
 from daemon.queue.opening import connect, mark_clean, open_file
+from daemon.queue.rewriting import Writer, drop_cached
 
 T = TypeVar("T")
 
@@ -45,6 +46,7 @@ class Database:
         self.path = path
         self._runner = runner
         self._was_unclean = was_unclean
+        self._writer = Writer(path)
         # The loop itself keeps only weak references to tasks; a check whose caller is gone must not vanish.
         self._checks: set[asyncio.Task[list[str]]] = set()
         self._stop_checks = threading.Event()
@@ -53,7 +55,7 @@ class Database:
     async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """One indivisible transaction. Raises what `fn` raises, after a rollback; sqlite3.Error when not stored."""
         self._assert_open()
-        return await self._runner.hop(partial(_transact, fn))
+        return await self._runner.hop(partial(self._writer.transact, partial(_call, fn)))
 
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Read, between write transactions."""
@@ -100,29 +102,20 @@ class Database:
             raise sqlite3.ProgrammingError("the database is closed")
 
 
-def _transact(fn: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
-    if conn.in_transaction:  # only after a rollback that failed, on a disk that did not work
-        conn.execute("ROLLBACK")
-    conn.execute("BEGIN IMMEDIATE")
-    try:
-        result = _call(fn, conn)
-        assert conn.in_transaction, "the transaction was ended from inside"
-        conn.execute("COMMIT")
-    except BaseException:
-        # SQLite itself rolls back after some errors (disk full, I/O); then there is nothing left to roll back.
-        if conn.in_transaction:
-            with suppress(sqlite3.Error):  # what went wrong first is what the caller must hear
-                conn.execute("ROLLBACK")
-        raise
-    return result
-
-
 def _look(fn: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
     changes = conn.total_changes
     result = _call(fn, conn)
     assert conn.total_changes == changes, "a read must not write"
     assert not conn.in_transaction, "a read must not open a transaction"
     return result
+
+
+def _mark_clean(path: Path, conn: sqlite3.Connection) -> None:
+    try:
+        mark_clean(conn)
+    except sqlite3.Error:  # on a full disk the next start finds it unclean, and checks: right so
+        # Closing makes one more checkpoint, and removes the WAL after it: it must not believe what failed just now.
+        drop_cached(path)
 
 
 def _call(fn: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
@@ -203,8 +196,7 @@ class _Thread:
         return await self._connection.hop(fn)
 
     async def stop(self) -> None:
-        with suppress(sqlite3.Error):  # on a full disk the next start finds it unclean, and checks: right so
-            await self._connection.hop(mark_clean)
+        await self._connection.hop(partial(_mark_clean, self._path))
         await self._connection.close()
 
 
@@ -230,7 +222,6 @@ class _Inline:
 
     async def stop(self) -> None:
         assert self._conn is not None
-        with suppress(sqlite3.Error):
-            mark_clean(self._conn)
+        _mark_clean(self._path, self._conn)
         self._conn.close()
         self._conn = None

@@ -18,6 +18,7 @@ from daemon.errors import DamagedError, NewerSchemaError, StorageBusyError, Stor
 from daemon.queue.chain import adopt_step, is_adopting
 from daemon.queue.migrations import migrate, migrations, schema_version
 from daemon.queue.records import get_setting, put_setting
+from daemon.queue.rewriting import WAL_BYTES_MAX, drop_cached, look_afresh
 
 #: "pnch", in every header: tells our database from any other program's.
 APPLICATION_ID = 0x706E6368
@@ -25,11 +26,6 @@ APPLICATION_ID = 0x706E6368
 #: without filling any: with pages of 1 KB a tap writes 10 KB and its delivery 12 KB, with the default of 4 KB 32 and
 #: 40 KB. (512 bytes would save another third, but then a punch in three overflows its page.)
 PAGE_SIZE = 1024
-#: Pages in the WAL before a commit copies them into the database. The commit that does waits for it, with a person in
-#: front of the reader: 1 MB keeps that short, and spares the card by copying a page once for many punches.
-WAL_PAGES_MAX = 1000
-#: A WAL that grew during a long check is cut back to this.
-WAL_BYTES_MAX = 4 * 1024 * 1024
 #: Another process (a backup, a curious sqlite3 shell) may hold the database for this long before a tap is refused.
 BUSY_TIMEOUT_MS = 5000
 
@@ -47,6 +43,7 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, bool]:
         if _is_new(path):
             _create(path)
         else:
+            look_afresh(path)
             _examine(path)
         conn = connect(path)
         try:
@@ -56,6 +53,7 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, bool]:
             _adopt(conn)
             return conn, _mark_running(conn)
         except BaseException:
+            drop_cached(path)  # for the checkpoint that closing makes
             conn.close()
             raise
 
@@ -157,7 +155,7 @@ def _configure(conn: sqlite3.Connection) -> None:
     # FULL: every commit syncs the WAL before it returns. Distributions compile in other defaults, so it is always said.
     conn.execute("PRAGMA synchronous = FULL")
     assert conn.execute("PRAGMA synchronous").fetchone() == (2,), "this SQLite refuses synchronous = FULL"
-    conn.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX:d}").fetchall()
+    conn.execute("PRAGMA wal_autocheckpoint = 0").fetchall()  # daemon/queue/rewriting.py makes them
     conn.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX:d}").fetchall()
     # What is deleted or blanked is overwritten with zeros, names and badges above all; it costs writes only where whole
     # pages become free. (Debian's SQLite does so by itself, others do not.)
