@@ -50,12 +50,28 @@ class View:
         return max(found, key=lambda r: r.start, default=None)
 
     def with_record(self, record: ShiftRecord) -> View:
-        """The same view after one of our own writes."""
-        return replace(self, records=(*(r for r in self.records if r.id != record.id), record))
+        """The same view after one of our own writes.
+
+        Beyond RECORDS_MAX it forgets what ended longest ago, and no longer speaks of that time.
+        """
+        kept, since = [r for r in self.records if r.id != record.id], self.since
+        while len(kept) >= RECORDS_MAX and (ended := min(kept, key=_ended_at)).end is not None:
+            kept.remove(ended)
+            since = max(since, ended.end + 1)
+        return replace(self, since=since, records=(*kept, record))
 
 
+def _ended_at(record: ShiftRecord) -> float:
+    return float("inf") if record.end is None else record.end
+
+
+#: Our own writes make a view no longer than this, so that a long queue costs as much a punch as a short one. It is
+#: more than the planner looks at (a lane's head and its neighbours, max_shift_hours around them).
+RECORDS_MAX = 48
 #: A write of ours may be missing from a read this soon after it (facts, U10); until then our own knowledge wins.
 WRITES_SHOW_AFTER_S = 60
+#: Of one person so many young writes are kept: more than a lane's head sends before the next read of it.
+YOUNG_MAX = 16
 
 
 class Knowledge:
@@ -96,6 +112,7 @@ class Knowledge:
         written = self._written.setdefault(record.user_id, [])
         written[:] = [w for w in written if w[0] > at - WRITES_SHOW_AFTER_S and w[1].id != record.id]
         written.append((at, record))
+        del written[:-YOUNG_MAX]
         view = self._views.get(record.user_id)
         if view is not None:
             self._views[record.user_id] = view.with_record(record)

@@ -83,7 +83,7 @@ class Planning:
             await self.for_one(lane, self._load_and_plan(lane))
         if not self._timekeeper.trusted:
             # Asked of the queue: a punch held for its time is in no lane's head, and nobody needs the clock more.
-            self.anyone_waits = bool(await self._db.read(storage.unfinished_lanes))
+            self.anyone_waits = await self._db.read(storage.anything_unfinished)
 
     async def plan(self, lane: Lane) -> None:
         """Plan one lane and apply its verdicts, until it wants a request or rests."""

@@ -17,7 +17,7 @@ from daemon.delivery.walk import described
 from daemon.errors import NotFoundError, RefusedError
 from daemon.model import Employee, Punch, PunchState, RecordedAs
 from daemon.queue import deliveries, people, records
-from daemon.queue.deliveries import LanePunch, counts, unfinished_lanes
+from daemon.queue.deliveries import LanePunch, anything_unfinished, count_reviews, unfinished_lanes
 from daemon.queue.queue import find_punch, list_punches
 from daemon.timesheets.timesheet import Budget, Reply, ShiftRecord
 
@@ -243,10 +243,11 @@ def _existing(conn: sqlite3.Connection, punch_id: str) -> Punch:
 
 __all__ = [
     "accept",
+    "anything_unfinished",
     "apply",
     "begin",
     "begin_together",
-    "counts",
+    "count_reviews",
     "discard",
     "end_together",
     "give_up",

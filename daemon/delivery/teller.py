@@ -50,7 +50,7 @@ class Teller:
 
     async def count_reviews(self) -> None:
         """Raise or clear the alarm that somebody is needed."""
-        self.reviews = waiting = (await self._db.read(storage.counts)).review
+        self.reviews = waiting = await self._db.read(storage.count_reviews)
         if not waiting:
             self._alarms.clear("review_waiting")
             return

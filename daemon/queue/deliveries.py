@@ -23,11 +23,24 @@ HEAD_MAX: Final = 8
 _UNFINISHED = "state NOT IN ('delivered', 'discarded')"
 _ATTEMPT_COLUMNS = "id, kind, step, sent_at, ended_at, outcome, status, request_id, detail"
 _OF_ATTEMPT = ", ".join(f"a.{column.strip()}" for column in _ATTEMPT_COLUMNS.split(","))
+_UNFINISHED_STATES = "('pending', 'held', 'in_flight', 'review')"
+#: From one person to the next in the index, state by state: costs the people, not what they have waiting.
 _LANES = f"""
-    SELECT DISTINCT user_id FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED} ORDER BY user_id"""
+    WITH RECURSIVE states (state) AS (VALUES ('pending'), ('held'), ('in_flight'), ('review')),
+    lanes (state, user_id) AS (
+        SELECT state, (SELECT min(user_id) FROM deliveries d INDEXED BY deliveries_unfinished
+                       WHERE d.{_UNFINISHED} AND d.state = states.state) FROM states
+        UNION ALL
+        SELECT state, (SELECT min(user_id) FROM deliveries d INDEXED BY deliveries_unfinished
+                       WHERE d.{_UNFINISHED} AND d.state = lanes.state AND d.user_id > lanes.user_id)
+        FROM lanes WHERE user_id IS NOT NULL)
+    SELECT DISTINCT user_id FROM lanes WHERE user_id IS NOT NULL ORDER BY user_id"""
+_ANYTHING = f"SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED})"
 _LANE_UNFINISHED = f"""
     SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
-    WHERE user_id = ? AND {_UNFINISHED} ORDER BY order_at, punch_seq"""
+    WHERE {_UNFINISHED} AND state IN {_UNFINISHED_STATES} AND user_id = ? ORDER BY order_at, punch_seq"""
+_REVIEWS = f"""
+    SELECT count(*) FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED} AND state = 'review'"""
 #: The head of a lane: the oldest that may move, whatever is out, and the newest that need a person. Punches held
 #: for their time or direction move by the intake alone; they come in as neighbours.
 _HEAD = (
@@ -114,6 +127,16 @@ class LanePunch:
 def unfinished_lanes(conn: sqlite3.Connection) -> list[str]:
     """user_ids of all people with a punch that is neither delivered nor discarded."""
     return [user_id for (user_id,) in conn.execute(_LANES)]
+
+
+def anything_unfinished(conn: sqlite3.Connection) -> bool:
+    """Whether any punch is neither delivered nor discarded."""
+    return bool(conn.execute(_ANYTHING).fetchone()[0])
+
+
+def count_reviews(conn: sqlite3.Connection) -> int:
+    """How many punches need a person; costs those."""
+    return int(conn.execute(_REVIEWS).fetchone()[0])
 
 
 def load_lane(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:

@@ -25,6 +25,7 @@ _PUNCHES = """
     SELECT p.occurred_at, p.seq, p.id, p.tap_id, d.state = 'delivered' AND NOT EXISTS (
         SELECT 1 FROM deliveries u INDEXED BY deliveries_unfinished CROSS JOIN punches q ON q.seq = u.punch_seq
         WHERE u.user_id = p.user_id AND u.state NOT IN ('delivered', 'discarded')
+          AND u.state IN ('pending', 'held', 'in_flight', 'review')
           AND q.order_at BETWEEN p.order_at - :near AND p.order_at + :near)
     FROM punches p INDEXED BY punches_by_time CROSS JOIN deliveries d ON d.punch_seq = p.seq
     WHERE p.occurred_at < :before AND (p.occurred_at, p.seq) > (:at, :seq)

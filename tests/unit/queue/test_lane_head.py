@@ -43,3 +43,39 @@ def test_the_head_costs_what_it_shows(rows: Rows) -> None:
         plan = " ".join(row[3] for row in rows.conn.execute(f"EXPLAIN QUERY PLAN {statement}", ("7",)))
         assert "deliveries_unfinished" in plan
         assert "TEMP B-TREE" not in plan
+
+
+def test_the_head_costs_the_same_however_long_the_lane_is(rows: Rows) -> None:
+    """Counted in steps of SQLite's own machine, which no other work on this machine can change."""
+
+    def steps() -> int:
+        taken = 0
+
+        def step() -> None:
+            nonlocal taken
+            taken += 1
+
+        rows.conn.set_progress_handler(step, 1)
+        deliveries.load_head(rows.conn, "7")
+        rows.conn.set_progress_handler(None, 0)
+        return taken
+
+    _fill(rows, 2 * HEAD_MAX)
+    short = steps()
+    _fill(rows, 100 * HEAD_MAX)
+    assert steps() <= 1.1 * short
+
+
+def test_who_waits_is_found_without_walking_over_what_waits(rows: Rows) -> None:
+    """Everybody with something unfinished, each once, whatever state it is in; and whether there is anybody."""
+    assert deliveries.unfinished_lanes(rows.conn) == []
+    assert not deliveries.anything_unfinished(rows.conn)
+    rows.employee("8", "Bob")
+    rows.employee("9", "Eve")
+    _fill(rows, 5)
+    stuck = rows.punch(at=50.0, user_id="9")
+    rows.move(stuck, PunchState.REVIEW, reason="refused")
+    rows.delivered(60.0, user_id="8")
+    assert deliveries.unfinished_lanes(rows.conn) == ["7", "9"]
+    assert deliveries.anything_unfinished(rows.conn)
+    assert deliveries.count_reviews(rows.conn) == 1

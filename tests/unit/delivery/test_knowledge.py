@@ -1,0 +1,24 @@
+"""What is kept of the timesheet: bounded, and never claimed for a time that was forgotten."""
+
+from __future__ import annotations
+
+from daemon.delivery.knowledge import RECORDS_MAX, Knowledge
+from daemon.timesheets.timesheet import ShiftRecord
+
+HOUR = 3600
+
+
+def test_our_own_writes_never_make_a_view_longer_than_its_bound() -> None:
+    """The oldest finished ones go, and the view no longer says that it covers their time; what is open stays."""
+    knowledge = Knowledge()
+    knowledge.learn(["7"], 0.0, 0, 10**6, [ShiftRecord("open", "7", 5)])
+    for number in range(3 * RECORDS_MAX):
+        knowledge.note_written(ShiftRecord(f"s{number}", "7", number * HOUR, number * HOUR + 60), number * HOUR)
+    view = knowledge.of("7")
+    assert view is not None
+    assert len(view.records) == RECORDS_MAX
+    assert view.by_id("open") is not None
+    oldest = min(record.start for record in view.records if record.end is not None)
+    assert not view.covers(oldest - HOUR)
+    assert view.covers(oldest)
+    assert view.starting((3 * RECORDS_MAX - 1) * HOUR) is not None
