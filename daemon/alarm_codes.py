@@ -56,6 +56,8 @@ CODES: Final = (
          "Set the clock right, or find out which of the two is wrong (`timedatectl`)."),
     Code("clock_untrusted", Leaves.YES, "Nothing has vouched for the clock since the start; nothing is sent.",
          "Let the kiosk reach its time server, or the service."),
+    Code("recorded_twice", Leaves.YES, "A punch stands on the timesheet twice: the service showed it too late.",
+         "Delete in the timesheet the shift that the alarm names."),
     Code("certificate_time", Leaves.YES, "By this clock the service's certificate is expired or not yet valid.",
          "Set the clock right (`timedatectl`)."),
     Code("plan_too_small", Leaves.YES, "The account's requests do not carry the queue before it expires.",

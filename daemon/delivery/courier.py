@@ -14,6 +14,7 @@ from daemon.alarms import Alarms
 from daemon.clock import Timekeeper
 from daemon.delivery import storage
 from daemon.delivery.board import Lane
+from daemon.delivery.doubles import Doubles
 from daemon.delivery.gate import Gate
 from daemon.delivery.knowledge import Knowledge
 from daemon.delivery.matching import closest
@@ -68,10 +69,11 @@ class Courier:
         knowledge: Knowledge,
         alarms: Alarms,
         teller: Teller,
+        doubles: Doubles,
     ) -> None:
         self._db, self._timesheet, self._timekeeper = db, timesheet, timekeeper
         self._pacer, self._gate, self._knowledge = pacer, gate, knowledge
-        self._alarms, self._teller = alarms, teller
+        self._alarms, self._teller, self._doubles = alarms, teller, doubles
         #: A person's own read waits for the loop's request, and the other way round: one is out at a time.
         self._one = asyncio.Lock()
         self._not_begun: Counter[str] = Counter()
@@ -139,6 +141,7 @@ class Courier:
             case Found(records):
                 self._note(Reach.ANSWERED, reply, None)
                 self._knowledge.learn(people, requested_at, since, until, records)
+                await self._doubles.note(people, since, until, records)
             case KeyRefused(_, detail):
                 return await self._only_reads_refused(detail)
             case Refused(_, detail):

@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 from daemon.clock import Timekeeper
 from daemon.delivery import storage
 from daemon.delivery.courier import READ_BESIDE_S, Courier
+from daemon.delivery.doubles import Doubles
 from daemon.delivery.gate import Gate
+from daemon.delivery.knowledge import Knowledge
 from daemon.delivery.mending import Mending
 from daemon.delivery.outlook import CHECK_MIN_S, Outlook
 from daemon.delivery.pacer import Pacer
@@ -19,6 +21,9 @@ from daemon.delivery.teller import Teller
 from daemon.model import Punch
 from daemon.queue.database import Database
 from daemon.timesheets.timesheet import Query, Reply
+
+#: What was sent again is read once more so long afterwards: a write that was slow to show then stands there twice.
+LATE_LOOK_S = 15 * 60.0
 
 
 class IdleReads:
@@ -33,6 +38,8 @@ class IdleReads:
         timekeeper: Timekeeper,
         *,
         planning: Planning,
+        knowledge: Knowledge,
+        doubles: Doubles,
         courier: Courier,
         gate: Gate,
         pacer: Pacer,
@@ -43,24 +50,28 @@ class IdleReads:
     ) -> None:
         self._db, self._timekeeper, self._planning, self._courier = db, timekeeper, planning, courier
         self._gate, self._pacer, self._outlook, self._teller = gate, pacer, outlook, teller
-        self._decided = decided
+        self._knowledge, self._doubles, self._decided = knowledge, doubles, decided
         self._mending = Mending(zone)
 
     def due_at(self, now: float) -> float:
         """When the next read may go; infinity while none is wanted."""
-        if not self._wanted() or self._outlook.read_at is None:
-            return float("inf")
+        if (wanted_at := self._wanted_at()) == float("inf"):
+            return wanted_at
         # Where the budget does not allow it yet it is not due: else the loop would spin until the budget does.
-        return max(self._outlook.read_at, self._gate.ready_at(now), self._pacer.ready_at(now, live=False))
+        return max(wanted_at, self._gate.ready_at(now), self._pacer.ready_at(now, live=False))
 
     async def read(self, now: float) -> bool:
         """Carry one out, if its time has come; whether it had."""
-        if not self._wanted() or self._outlook.read_at is None or now < self._outlook.read_at:
+        if now < self._wanted_at():
             return False
         if (check := self._mending.check) is not None:
             await self._check(check, now)
             return True
         people, oldest = await self._db.read(partial(storage.people_to_read, now=now))
+        sent_again = dict(self._planning.sent_again)
+        twice = self._doubles.standing
+        people = list(dict.fromkeys([*people, *sent_again, *twice]))
+        oldest = min([oldest, *(second for _, second in sent_again.values()), *twice.values()])
         self._outlook.note_idle_read(now, self._pacer.budget)
         if not people:
             return False
@@ -69,6 +80,10 @@ class IdleReads:
         if not await self._courier.look(people, since, int(now) + READ_BESIDE_S):
             self._planning.forbid_reads()
         self._planning.all_dirty = True
+        if (self._knowledge.snapshot_at or 0.0) >= now:
+            late = [user_id for user_id, (at, _) in sent_again.items() if now >= at + LATE_LOOK_S]
+            for user_id in late:
+                self._planning.sent_again.pop(user_id, None)
         self._mending.begin(await self._db.read(storage.reviewed_punches), self._timekeeper.now())
         if self._mending.check is not None:
             self._outlook.hurry(now)
@@ -92,7 +107,13 @@ class IdleReads:
         if mended:
             await self._decided(await self._db.write(lambda conn: storage.mend(conn, mended, begun_at, now)))
 
-    def _wanted(self) -> bool:
-        policy = self._planning.policy
-        wanted = policy.snapshots or self._teller.reviews > 0
-        return wanted and policy.can_look_up and self._timekeeper.trusted
+    def _wanted_at(self) -> float:
+        """When the next one is wanted, budget and gate aside; infinity while none is."""
+        policy, wanted = self._planning.policy, []
+        if not policy.can_look_up or not self._timekeeper.trusted:
+            return float("inf")
+        something = policy.snapshots or self._teller.reviews or self._doubles.standing
+        if something and self._outlook.read_at is not None:
+            wanted.append(self._outlook.read_at)
+        wanted += [at + LATE_LOOK_S for at, _ in self._planning.sent_again.values()]
+        return min(wanted, default=float("inf"))

@@ -20,6 +20,7 @@ from daemon.delivery.asking import Asking
 from daemon.delivery.board import Lane
 from daemon.delivery.courier import Courier
 from daemon.delivery.deciding import Deciding
+from daemon.delivery.doubles import Doubles
 from daemon.delivery.gate import Gate
 from daemon.delivery.idle import IdleReads
 from daemon.delivery.key_check import KeyCheck, key_check, unreadable
@@ -82,6 +83,7 @@ class Delivery:
             alarms=alarms,
             teller=self._teller,
         )
+        doubles = Doubles(db, alarms, timekeeper.now, zone or ZoneInfo("UTC"))
         self._courier = Courier(
             db,
             timesheet,
@@ -91,6 +93,7 @@ class Delivery:
             knowledge=self._knowledge,
             alarms=alarms,
             teller=self._teller,
+            doubles=doubles,
         )
         self._probing = Probing(timekeeper, planning=self._planning, courier=self._courier, gate=self.gate)
         self._asking = Asking(self._courier.ask, self.gate, timekeeper)
@@ -106,6 +109,8 @@ class Delivery:
             db,
             timekeeper,
             planning=self._planning,
+            knowledge=self._knowledge,
+            doubles=doubles,
             courier=self._courier,
             gate=self.gate,
             pacer=self.pacer,

@@ -63,6 +63,8 @@ class Planning:
         self.anyone_waits = False
         #: When reads that the service refused are tried again; infinity while they are allowed.
         self.reads_again_at = float("inf")
+        #: People of whom something was absent from two reads and goes again: since when, and their oldest punch then.
+        self.sent_again: dict[str, tuple[float, float]] = {}
         self._look_ahead_at = 0.0
 
     def start(self) -> None:
@@ -96,6 +98,8 @@ class Planning:
             planned = {entry.punch.id: entry.punch.state for entry in lane.punches}
             await self._db.write(partial(storage.apply, verdicts=plan.verdicts, planned=planned, at=now))
             await self._teller.verdicts(lane.user_id, plan.verdicts, now)
+            if any(verdict.attempt_outcome == "absent" for verdict in plan.verdicts):
+                self.sent_again[lane.user_id] = (now, min(entry.punch.occurred_at for entry in lane.punches))
             await self._load(lane)
         if plan.request is not None and lane.deferred_until > self._timekeeper.now():
             plan = replace(plan, request=None, wake_at=lane.deferred_until)

@@ -139,7 +139,8 @@ class ShiftRecord:
     """One shift as the service shows it. `end` is None while it is open.
 
     `ended_by` is the service's own word for what ended it ("api", "mobile", "admin", "autoClockOut", …);
-    `auto_ended` is True when the service ended it by itself. `created_at` is None where it is not told.
+    `auto_ended` is True when the service ended it by itself. `created_at` is None where it is not told. `reference` is
+    our mark in it (RecordShift.reference, CloseShift.reference), None where there is none.
     """
 
     id: str
@@ -152,6 +153,7 @@ class ShiftRecord:
     note: str | None = None
     created_at: int | None = None
     job_id: str | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ _SECONDS_MAX = 10**11
 
 #: Ids as the service writes them; leading zeros would not come back the same.
 _USER_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+#: Our mark as `note` writes it; ids of punches are letters and digits.
+_MARK = re.compile(r"\bref ([0-9A-Za-z]+)\b", re.ASCII)
 
 Json = dict[str, Any]
 
@@ -223,9 +225,16 @@ def _record(value: object, user_id: str) -> ShiftRecord:
         started_by=_source(start),
         ended_by=ended_by,
         note=clean(manager_note) if isinstance(manager_note, str) else None,
+        reference=_reference(manager_note),
         created_at=_seconds_if_told(shift.get("createdAt")),
         job_id=clean(job_id) if isinstance(job_id, str) and job_id else None,
     )
+
+
+def _reference(note: object) -> str | None:
+    """Our mark in a manager's note (`note`), wherever a person wrote beside it."""
+    found = _MARK.search(note) if isinstance(note, str) else None
+    return found[1] if found else None
 
 
 def _source(point: Json) -> str | None:
