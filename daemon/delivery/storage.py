@@ -223,9 +223,15 @@ def is_paused(conn: sqlite3.Connection) -> bool:
 
 
 def remembered(conn: sqlite3.Connection) -> tuple[bool, Budget | None]:
-    """What survives a restart: whether delivery is paused, and the account's budget as it was last told."""
+    """What survives a restart: whether delivery is paused, and the account's budget as it was last told.
+
+    A budget that cannot be read is forgotten: the next answer tells it anew.
+    """
     told = records.get_setting(conn, _BUDGET)
-    return is_paused(conn), None if told is None else Budget(**json.loads(told))
+    try:
+        return is_paused(conn), None if told is None else Budget(**json.loads(told))
+    except (ValueError, TypeError):
+        return is_paused(conn), None
 
 
 def set_paused(conn: sqlite3.Connection, paused: bool, at: float, by: str) -> None:

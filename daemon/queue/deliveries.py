@@ -5,7 +5,6 @@ Plain functions on an open connection, called inside `Database.write` or `Databa
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, Final
 
 from daemon.model import Punch, PunchState, RecordedAs
 from daemon.queue.queue import SELECT_PUNCH, find_punch, read_punch
-from daemon.queue.records import journal, to_json
+from daemon.queue.records import from_json, journal, to_json
 
 _FINAL: Final = (PunchState.DELIVERED, PunchState.DISCARDED)
 
@@ -305,10 +304,10 @@ def history(conn: sqlite3.Connection, punch_id: str) -> History:
     lines = conn.execute(_JOURNAL, (punch_id,))
     return History(
         attempts,
-        tuple({"at": at, "by": by, "action": action, "data": json.loads(data)} for at, by, action, data in lines),
+        tuple({"at": at, "by": by, "action": action, "data": from_json(data)} for at, by, action, data in lines),
     )
 
 
 def _attempt(row: Sequence[Any]) -> Attempt:
     attempt_id, kind, step, *rest = row
-    return Attempt(attempt_id, kind, json.loads(step), *rest)
+    return Attempt(attempt_id, kind, from_json(step), *rest)

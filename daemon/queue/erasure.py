@@ -9,14 +9,13 @@ Plain functions on an open connection; they never commit.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from daemon.queue.chain import badge_links, let_go, link_punch, link_tap
-from daemon.queue.records import to_json
+from daemon.queue.records import from_json, to_json
 
 #: Stands where a name was: the column is NOT NULL, and whoever reads it should not take it for one.
 FORGOTTEN_NAME: Final = "(forgotten)"
@@ -122,7 +121,9 @@ def look_on(conn: sqlite3.Connection, traces: Traces, window: int = WINDOW) -> T
 
 def _without(text: str, traces: Traces) -> str | None:
     """The data of a journal line without the person's name and badges; None where there is nothing of theirs."""
-    data: dict[str, Any] = json.loads(text)
+    data = from_json(text)
+    if "unreadable" in data:
+        return to_json({})  # what is left of it may be theirs
     if data.get("user_id") == traces.user_id:
         left = {key: value for key, value in data.items() if key in _KEPT_OF_LINES}
     elif "user_id" not in data and data.get("badge") in traces.badges:

@@ -19,6 +19,8 @@ _PUT_SETTING = """
     ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value"""
 _DROP_SETTING = "DELETE FROM settings WHERE key = ?"
 _DOUBT = "clock.doubt"
+#: Enough to see what is left of a document, and little enough for a screen.
+_UNREADABLE_MAX = 200
 _NOTE_BOOT = """
     INSERT INTO boots (boot_id, first_seen_at, first_boottime_s) VALUES (?, ?, ?) ON CONFLICT (boot_id) DO NOTHING"""
 _PUT_TRUST = """
@@ -33,6 +35,15 @@ _LIST_TRUSTS = """
 def to_json(data: dict[str, Any]) -> str:
     """One compact JSON document with sorted keys, so that equal data is equal text."""
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def from_json(text: str) -> dict[str, Any]:
+    """What `to_json` wrote. Text that damage has made unreadable is {"unreadable": TEXT}: it must stop nothing else."""
+    try:
+        data = json.loads(text)
+    except ValueError:
+        data = None
+    return data if isinstance(data, dict) else {"unreadable": text[:_UNREADABLE_MAX]}
 
 
 def journal(
@@ -89,8 +100,13 @@ def put_doubt(conn: sqlite3.Connection, boot_id: str, doubt: Doubt | None) -> No
 
 
 def doubt_of(conn: sqlite3.Connection, boot_id: str) -> Doubt | None:
-    """What disputed this boot's clock when the service last ran; of another boot it says nothing."""
-    told = json.loads(get_setting(conn, _DOUBT) or "{}")
+    """What disputed this boot's clock when the service last ran; of another boot it says nothing.
+
+    One that can no longer be read counts as one of this boot: the next verified Date says what is true.
+    """
+    told = from_json(get_setting(conn, _DOUBT) or "{}")
+    if "unreadable" in told:
+        return Doubt(0.0, 0.0)
     return Doubt(told["off_s"], told["since"]) if told.get("boot_id") == boot_id else None
 
 

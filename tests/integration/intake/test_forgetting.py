@@ -11,7 +11,7 @@ import pytest
 from daemon.errors import NotFoundError
 from daemon.model import PunchState, RecordedAs, TapResult
 from daemon.queue import deliveries, erasure
-from daemon.queue.erasure import FORGOTTEN_NAME
+from daemon.queue.erasure import FORGOTTEN_NAME, Traces, _without
 from tests.support.fake_clock import START
 from tests.support.intake_kit import ANN, BOB
 
@@ -224,3 +224,8 @@ async def test_without_a_permit_or_with_one_left_behind_nothing_is_committed(kit
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
         await kit.database.write(lambda conn: conn.execute("INSERT INTO permits (what, user_id) VALUES ('erase', '9')"))
     assert await kit.rows("SELECT count(*) FROM permits") == [(0,)]
+
+
+def test_a_line_that_damage_made_unreadable_is_emptied():
+    """What is left of it may be the person's; and it keeps nobody from being forgotten."""
+    assert _without('{"user_id":"7","na', Traces("7", {})) == "{}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.clock import Trust, TrustSource
+from daemon.clock import Doubt, Trust, TrustSource
 from daemon.model import Badge, BadgeState, Employee
 from daemon.queue import people, records
 from drivers.reader import Evidence
@@ -93,6 +93,21 @@ def test_settings(conn):
     records.put_setting(conn, "a", None)
     records.put_setting(conn, "a", None)
     assert records.get_setting(conn, "a") is None
+
+
+@pytest.mark.parametrize("text", ['{"off_s": 60.0, "si', "", "\udcff", "[]", "17"])
+def test_a_document_that_damage_made_unreadable_says_so(text):
+    """It is handed on as what is left of it, and raises nothing."""
+    assert records.from_json(text) == {"unreadable": text}
+    assert records.from_json('{"a":1}') == {"a": 1}
+
+
+def test_a_doubt_that_cannot_be_read_is_a_doubt(conn):
+    """Nothing is sent on a clock that may have been disputed, and the start goes on."""
+    records.put_doubt(conn, "b1", Doubt(61.0, T0))
+    assert records.doubt_of(conn, "b2") is None
+    records.put_setting(conn, "clock.doubt", '{"boot_id":"b1","off')
+    assert records.doubt_of(conn, "b1") is not None
 
 
 @pytest.mark.parametrize("noted", [True, False])
