@@ -121,28 +121,33 @@ class Wire(httpx.AsyncBaseTransport):
 
     def __init__(self, sandbox: Sandbox, *, up: bool = True) -> None:
         self.up = up
-        self._inner = SandboxTransport(sandbox)
+        self.inner: httpx.AsyncBaseTransport = SandboxTransport(sandbox)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Carry it, if the wire is up."""
         if not self.up:
             raise httpx.ConnectError("all connection attempts failed", request=request)
-        return await self._inner.handle_async_request(request)
+        return await self.inner.handle_async_request(request)
 
     async def aclose(self) -> None:
         """End what is under way."""
-        await self._inner.aclose()
+        await self.inner.aclose()
 
 
 @dataclass
 class Kiosk:
-    """One kiosk. `readers` by name with their direction; `attendance` and `connecteam` as in the configuration."""
+    """One kiosk. `readers` by name with their direction; `attendance` and `connecteam` as in the configuration.
+
+    `reader_of` makes the readers of another `driver`, by name; nobody can `tap` on those.
+    """
 
     town: Town
     name: str
     readers: Mapping[str, str] = field(default_factory=lambda: {"front": "toggle"})
     attendance: Mapping[str, Any] = field(default_factory=dict)
     connecteam: Mapping[str, Any] = field(default_factory=dict)
+    driver: str = "simulated"
+    reader_of: Callable[[str, EvidenceSource], Reader] | None = None
 
     def __post_init__(self) -> None:
         self.clock = VirtualClock(self.town.loop)
@@ -164,12 +169,14 @@ class Kiosk:
         self._lock.__enter__()
 
         def make_reader(config: ReaderConfig, evidence: EvidenceSource) -> Reader:
+            if self.reader_of is not None:
+                return self.reader_of(config.name, evidence)
             self._readers[config.name] = WatchedReader(config.name, evidence)
             return self._readers[config.name]
 
         around = Surroundings(
             clock=self.clock,
-            rng=random.Random(5),
+            rng=random.Random(f"{self.name}, life {self.lives}"),
             transport=self.wire,
             make_reader=make_reader,
             inline_database=True,
@@ -196,6 +203,11 @@ class Kiosk:
         await asyncio.wait([self._running])
         self._lock.__exit__(None, None, None)
 
+    @property
+    def reader(self) -> WatchedReader:
+        """Its first reader."""
+        return next(iter(self._readers.values()))
+
     def offline(self) -> None:
         """Its network goes away."""
         self.wire.up = False
@@ -212,7 +224,7 @@ class Kiosk:
             connecteam=ConnecteamConfig(TIME_CLOCK_ID, api_key_file=town.key_file, **self.connecteam),
             attendance=AttendanceConfig(**self.attendance),
             readers=tuple(
-                ReaderConfig(name, "simulated", direction=ReaderDirection(way)) for name, way in self.readers.items()
+                ReaderConfig(name, self.driver, direction=ReaderDirection(way)) for name, way in self.readers.items()
             ),
         )
 
