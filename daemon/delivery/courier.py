@@ -7,8 +7,11 @@ crash, a stop) stays open in the journal, and its lane looks it up before anythi
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from daemon.alarms import Alarms
 from daemon.clock import Timekeeper
@@ -23,8 +26,10 @@ from daemon.delivery.plan import Read, Send
 from daemon.delivery.settle import Reach, Settlement, reach_of, settle, settle_together
 from daemon.delivery.teller import Teller
 from daemon.errors import RefusedError
-from daemon.model import Punch
+from daemon.model import Employee, Punch
 from daemon.queue.database import Database
+from daemon.queue.deliveries import LanePunch
+from daemon.supervisor import contained
 from daemon.timesheets.timesheet import (
     Found,
     KeyRefused,
@@ -55,6 +60,34 @@ SUSPICIOUS_PEOPLE = 3
 SUSPECTS_MAX = 50
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request and what came of it, at `at`."""
+
+    lane: Lane
+    send: Send
+    attempt_id: int
+    settlement: Settlement
+    reply: Reply
+    at: float
+
+    @property
+    def next_at(self) -> float:
+        """When the person's next punch was that is not finished either; infinity where there is none."""
+        waiting = (
+            one.punch for one in self.lane.punches if not one.context and one.punch.id not in self.send.punch_ids
+        )
+        return min((punch.occurred_at for punch in waiting), default=float("inf"))
+
+    def write_down(self, conn: sqlite3.Connection) -> None:
+        """Store it."""
+        storage.settle(conn, self.send, self.attempt_id, self.settlement, self.reply, self.at)
+
+
+#: Hears of an answer that was written down, with the lane as it stood then, before the next request leaves.
+HandedOver = Callable[[Answered, list[LanePunch], Employee | None], None]
+
+
 class Courier:
     """One timesheet's requests, one at a time."""
 
@@ -78,20 +111,54 @@ class Courier:
         self._one = asyncio.Lock()
         self._not_begun: Counter[str] = Counter()
         self._suspects: list[tuple[str, str, tuple[str, ...]]] = []  # words, person, punches
+        #: The last answer, while it is not written down.
+        self.owed: Answered | None = None
 
-    async def send(self, lane: Lane, send: Send) -> set[str]:
-        """Journal, send, settle. The people whose lanes must be planned again."""
-        now = self._timekeeper.now()
-        attempt_id = await self._db.write(lambda conn: storage.begin(conn, send, now))
-        self._note_begun(lane.user_id, begun=attempt_id is not None)
-        if attempt_id is None:  # a person decided on it in the meantime
+    async def send(self, lane: Lane, send: Send, handed_over: HandedOver) -> set[str]:
+        """Journal, send, settle. The people whose lanes must be planned again.
+
+        What is owed is written down in the transaction that journals this request, and `handed_over` told of it; what
+        plainly succeeded is owed in turn, until the next request or `settle_owed`.
+        """
+        attempt_id = await self._begin(lane, send, handed_over)
+        if attempt_id is None:
             return {lane.user_id}
         reply, _ = await self._request(send.step)
         punches = [entry.punch for entry in lane.punches if entry.punch.id in send.punch_ids]
         settlement = settle(send, punches, reply, self._timekeeper.server_now())
-        await self._write_down(lane, send, attempt_id, settlement, reply)
+        answered = Answered(lane, send, attempt_id, settlement, reply, self._timekeeper.now())
+        if settlement.plain:
+            self.owed = answered
+        else:
+            await self._db.write(answered.write_down)
+            await self.conclude(answered)
         self._note(settlement.reach, reply, settlement.detail)
-        return {lane.user_id} | await self._suspect(lane.user_id, send, settlement)
+        suspected = await self._suspect(lane.user_id, send, settlement)
+        return suspected if settlement.plain else {lane.user_id} | suspected
+
+    async def settle_owed(self) -> None:
+        """Write down the last answer, if it is not yet."""
+        owed, self.owed = self.owed, None
+        if owed is not None:
+            await self._db.write(owed.write_down)
+            await self.conclude(owed)
+
+    async def _begin(self, lane: Lane, send: Send, handed_over: HandedOver) -> int | None:
+        """Journal a request, with what is owed; None where that was not to be, and the lane must be planned again."""
+        now = self._timekeeper.now()
+        owed, self.owed = self.owed, None
+        if owed is None:
+            attempt_id = await self._db.write(lambda conn: storage.begin(conn, send, now))
+        else:
+            both = partial(storage.hand_over, settle_last=owed.write_down, user_id=owed.lane.user_id, send=send, at=now)
+            done = await contained(self._db.write(both), passing=storage.EVERYBODYS)
+            if isinstance(done, Exception):  # nothing was stored; whose fault it was shows when each is tried alone
+                self.owed = owed
+                return None
+            attempt_id, punches, person = done
+            handed_over(owed, punches, person)
+        self._note_begun(lane.user_id, begun=attempt_id is not None)
+        return attempt_id  # None: a person decided on it in the meantime
 
     def _note_begun(self, user_id: str, *, begun: bool) -> None:
         """Raises AssertionError when a planned request cannot begin again and again: plan and queue disagree."""
@@ -205,18 +272,18 @@ class Courier:
         self._pacer.note_budget(reply.budget, self._timekeeper.server_ahead_s)
         return reply, sent_at
 
-    async def _write_down(self, lane: Lane, send: Send, attempt_id: int, settlement: Settlement, reply: Reply) -> None:
-        now = self._timekeeper.now()
-        await self._db.write(lambda conn: storage.settle(conn, send, attempt_id, settlement, reply, now))
+    async def conclude(self, answered: Answered) -> None:
+        """Learn and tell what an answer meant, after it was written down."""
+        lane, settlement, at = answered.lane, answered.settlement, answered.at
         if settlement.written is not None:
-            self._knowledge.note_written(settlement.written, now)
+            self._knowledge.note_written(settlement.written, at)
         if settlement.defer_s:
-            lane.deferred_until = now + settlement.defer_s
+            lane.deferred_until = at + settlement.defer_s
         if settlement.changed_by_s is not None:
             off = f"{settlement.changed_by_s:+d} s"
             text = f"The service records other times than were tapped (last: {off}). Look at its rounding settings."
             self._alarms.set("server_changes_times", text)
-        await self._teller.verdicts(lane.user_id, settlement.verdicts, now)
+        await self._teller.verdicts(lane.user_id, settlement.verdicts, at)
 
     def _note(self, reach: Reach, reply: Reply, detail: str | None) -> None:
         """What an answer says about the way to the service."""

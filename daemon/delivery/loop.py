@@ -18,7 +18,7 @@ from daemon.clock import Timekeeper
 from daemon.delivery import storage
 from daemon.delivery.asking import Asking
 from daemon.delivery.board import Lane
-from daemon.delivery.courier import Courier
+from daemon.delivery.courier import Answered, Courier
 from daemon.delivery.deciding import Deciding
 from daemon.delivery.doubles import Doubles
 from daemon.delivery.gate import Gate
@@ -27,7 +27,7 @@ from daemon.delivery.key_check import KeyCheck, key_check, unreadable
 from daemon.delivery.knowledge import Knowledge, View
 from daemon.delivery.outlook import Outlook
 from daemon.delivery.pacer import Pacer
-from daemon.delivery.plan import Read, Send
+from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planning import Planning
 from daemon.delivery.policy import Policy
 from daemon.delivery.probing import Probing
@@ -35,8 +35,9 @@ from daemon.delivery.status import DeliveryStatus, status_of
 from daemon.delivery.teller import Teller
 from daemon.errors import ConfigError
 from daemon.events import Events
-from daemon.model import Punch
+from daemon.model import Employee, Punch
 from daemon.queue.database import Database
+from daemon.queue.deliveries import LanePunch
 from daemon.timesheets.timesheet import BATCH_PEOPLE_MAX, Query, Reply, Timesheet
 
 #: A new punch while nothing answers is a reason to try again, but not more often than this.
@@ -121,6 +122,8 @@ class Delivery:
         )
         self._news = asyncio.Event()
         self._stopping = False
+        #: The lane of the last answer, planned again while the next request is out.
+        self._aside: asyncio.Task[None] | None = None
 
     # --- life
 
@@ -132,14 +135,17 @@ class Delivery:
         if self.pacer.budget is None:
             self.pacer.note_budget(budget, 0.0)
         await self._teller.count_reviews()
-        while not self._stopping:
-            self._news.clear()
-            rest_s = await self._turn()
-            if rest_s is None or rest_s > 0:
-                # Not wait_for: in Python 3.11 it forgets a cancellation that comes together with news.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(rest_s):
-                        await self._news.wait()
+        try:
+            while not self._stopping:
+                self._news.clear()
+                rest_s = await self._turn()
+                if rest_s is None or rest_s > 0:
+                    # Not wait_for: in Python 3.11 it forgets a cancellation that comes together with news.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(rest_s):
+                            await self._news.wait()
+        finally:
+            await self._finish_last()
 
     async def stop(self, grace_s: float) -> None:
         """End `run` after the request that is out, if its answer comes within `grace_s`; the caller cancels it then."""
@@ -246,6 +252,12 @@ class Delivery:
 
     async def _turn(self) -> float | None:
         """Plan what changed, carry out at most one request. How long to rest: 0 not at all, None until news."""
+        await self._follow_up()
+        next_lane = self._at_once()
+        if next_lane is not None:
+            await self._planning.for_one(next_lane, self._serve(next_lane))
+            return 0.0
+        await self._finish_last()
         await self._planning.plan_changed()
         self._planning.look_ahead(self.pacer.budget)
         now = self._timekeeper.now()
@@ -272,6 +284,49 @@ class Delivery:
         await self._planning.for_one(lane, self._serve(lane))
         return 0.0
 
+    def _at_once(self) -> Lane | None:
+        """The lane whose request may be journalled together with the last answer, if nothing else is due before it."""
+        planning, board = self._planning, self._planning.board
+        owed = self._courier.owed
+        if owed is None:
+            return None
+        planning.look_ahead(self.pacer.budget)
+        now = self._timekeeper.now()
+        due = (board.next_wake() or float("inf"), planning.reads_again_at)
+        if planning.all_dirty or board.dirty or min(due) <= now or self._probing.wanted(now):
+            return None
+        if max(self.gate.ready_at(now), self.pacer.ready_at(now, live=True)) > now:
+            return None
+        lane = board.best(expired_too=self.pacer.ready_at(now, live=False) <= now)
+        if lane is None or not isinstance(lane.plan.request, Send) or not lane.plan.request.alone:
+            return None
+        # Oldest first: what the same person punched next may come before, and is planned only after this.
+        theirs_first = lane.plan.expired or owed.next_at < lane.plan.due
+        return None if theirs_first and owed.next_at < float("inf") else lane
+
+    async def _finish_last(self) -> None:
+        """Write the last answer down, whatever comes next; its lane is to be planned again."""
+        await self._follow_up()
+        owed = self._courier.owed
+        if owed is not None:
+            await self._planning.for_one(owed.lane, self._courier.settle_owed())
+            self._planning.board.mark(owed.lane.user_id)
+
+    async def _follow_up(self) -> None:
+        """Wait until the lane of the answer before the last is planned."""
+        aside, self._aside = self._aside, None
+        if aside is not None:
+            await aside
+
+    def _handed_over(self, last: Answered, punches: list[LanePunch], person: Employee | None) -> None:
+        """The last answer is written down: what follows from it is done while the next request is out."""
+
+        async def follow() -> None:
+            await self._courier.conclude(last)
+            await self._planning.replan(last.lane, punches, person)
+
+        self._aside = asyncio.create_task(self._planning.for_one(last.lane, follow()))
+
     def _rest(self, at: float, now: float) -> float | None:
         """The rest until the earliest of: `at`, a plan's own time, a look at the key, a probe, reads allowed again."""
         next_wake = self._planning.board.next_wake() or float("inf")
@@ -289,12 +344,10 @@ class Delivery:
             return
         request = lane.plan.request
         if isinstance(request, Send):
-            board.note_request(lane)
             mates = [lane] if request.alone else board.together(lane, BATCH_PEOPLE_MAX)
-            people = await (
-                self._courier.send(lane, request) if len(mates) == 1 else self._courier.send_together(mates)
-            )
+            people = await self._send(lane, request) if len(mates) == 1 else await self._send_together(lane, mates)
         elif isinstance(request, Read):
+            await self._finish_last()
             board.note_request(lane)
             people, may_read = await self._courier.read(request, board.readers())
             if not may_read:
@@ -303,3 +356,15 @@ class Delivery:
             return
         for user_id in people:
             board.mark(user_id)
+
+    async def _send(self, lane: Lane, request: Send) -> set[str]:
+        self._planning.board.note_request(lane)
+        people = await self._courier.send(lane, request, self._handed_over)
+        if self._courier.owed is not None:
+            self._planning.board.put(lane, Plan())  # it has its turn when its answer is written down
+        return people
+
+    async def _send_together(self, lane: Lane, mates: Sequence[Lane]) -> set[str]:
+        await self._finish_last()
+        self._planning.board.note_request(lane)
+        return await self._courier.send_together(mates)

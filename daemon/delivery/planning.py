@@ -5,7 +5,6 @@ One person's trouble stays theirs: a fault of ours while planning them puts thei
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Awaitable
 from dataclasses import replace
@@ -21,8 +20,9 @@ from daemon.delivery.plan import Plan
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Moment, Policy
 from daemon.delivery.teller import Teller
-from daemon.errors import StorageError
+from daemon.model import Employee
 from daemon.queue.database import Database
+from daemon.queue.deliveries import LanePunch
 from daemon.supervisor import contained
 from daemon.timesheets.timesheet import Budget
 
@@ -34,8 +34,6 @@ READS_AGAIN_S = 3600.0
 PLENTY = 2000
 #: Below that it is counted the less often, the more there is to count: this long later for each punch.
 LOOK_AHEAD_S = 0.02
-#: Errors that are not one person's trouble: the disk's. They restart delivery.
-_EVERYBODYS = (sqlite3.Error, StorageError)
 
 
 class Planning:
@@ -107,16 +105,22 @@ class Planning:
         if not lane.punches:
             self.board.settled_at[lane.user_id] = self._timekeeper.now()
 
+    async def replan(self, lane: Lane, punches: list[LanePunch], person: Employee | None) -> None:
+        """Plan a lane again that was just loaded."""
+        fresh = Lane(lane.user_id, [], None, deferred_until=lane.deferred_until)
+        self._put(fresh, punches, person)
+        await self.plan(fresh)
+
     async def for_one(self, lane: Lane, work: Awaitable[None]) -> None:
         """Do one person's work. A fault of ours puts their oldest punch in review and everybody else goes on."""
-        failure = await contained(work, passing=_EVERYBODYS)
+        failure = await contained(work, passing=storage.EVERYBODYS)
         if failure is None:
             return
         self._teller.lane_failed(lane.user_id, str(failure))
         self.board.put(Lane(lane.user_id, [], None), Plan())
         now = self._timekeeper.now()
         give_up = self._db.write(lambda conn: storage.give_up(conn, lane.user_id, str(failure)[:500], now))
-        moved = await contained(give_up, passing=_EVERYBODYS)
+        moved = await contained(give_up, passing=storage.EVERYBODYS)
         await self._teller.count_reviews()
         if moved is True:
             self.board.mark(lane.user_id)
@@ -161,7 +165,11 @@ class Planning:
         await self.plan(lane)
 
     async def _load(self, lane: Lane) -> None:
-        lane.punches, person = await self._db.read(partial(storage.load, user_id=lane.user_id))
+        self._put(lane, *await self._db.read(partial(storage.load, user_id=lane.user_id)))
+
+    @staticmethod
+    def _put(lane: Lane, punches: list[LanePunch], person: Employee | None) -> None:
+        lane.punches = punches
         lane.max_shift_s, lane.job_id = (person.max_shift_s, person.job_id) if person is not None else (None, None)
 
     def _planned(self, lane: Lane) -> Plan:

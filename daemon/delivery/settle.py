@@ -71,6 +71,11 @@ class Settlement:
     changed_by_s: int | None = None
     suspicious: str | None = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether all is delivered as it was asked for: nothing else hangs on its being written down."""
+        return self.attempt_outcome == "done" and all(one.state is PunchState.DELIVERED for one in self.verdicts)
+
 
 def reach_of(outcome: Outcome) -> Reach:
     """What an outcome says about the way to the service, whatever was asked."""

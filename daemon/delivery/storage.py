@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from daemon.delivery.plan import Send, Verdict
 from daemon.delivery.settle import Settlement
 from daemon.delivery.steps import encode
 from daemon.delivery.walk import described
-from daemon.errors import NotFoundError, RefusedError
+from daemon.errors import NotFoundError, RefusedError, StorageError
 from daemon.model import Employee, Punch, PunchState, RecordedAs
 from daemon.queue import deliveries, people, records
 from daemon.queue.deliveries import LanePunch, anything_unfinished, count_reviews, unfinished_lanes
@@ -23,6 +23,8 @@ from daemon.timesheets.timesheet import Budget, Reply, ShiftRecord
 
 _PAUSED = "delivery.paused"
 _BUDGET = "delivery.budget"
+#: Errors that are not one person's trouble: the disk's. They restart delivery.
+EVERYBODYS = (sqlite3.Error, StorageError)
 
 
 def load(conn: sqlite3.Connection, user_id: str) -> tuple[list[LanePunch], Employee | None]:
@@ -55,6 +57,17 @@ def begin(conn: sqlite3.Connection, send: Send, at: float) -> int | None:
             return None
     kind, fields = encode(send.step)
     return deliveries.begin_attempt(conn, kind, fields, send.punch_ids, at)
+
+
+def hand_over(
+    conn: sqlite3.Connection, settle_last: Callable[[sqlite3.Connection], None], user_id: str, send: Send, at: float
+) -> tuple[int | None, list[LanePunch], Employee | None]:
+    """Write down the last answer, which was `user_id`'s, and journal the next request: one transaction, one sync.
+
+    The attempt of `send` as `begin` has it, and the lane of the last answer as it stands now.
+    """
+    settle_last(conn)
+    return begin(conn, send, at), *load(conn, user_id)
 
 
 def begin_together(conn: sqlite3.Connection, sends: Mapping[str, Send], at: float) -> dict[str, int]:
