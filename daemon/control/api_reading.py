@@ -1,4 +1,4 @@
-"""What can be read: status, who is in, punches, reviews, readers, events."""
+"""What can be read: status, who is in, punches, readers, events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from daemon.clock import Timekeeper
 from daemon.control import views
 from daemon.control.call import Answer, Call, Document, Rows, Watch
 from daemon.control.kiosk import Kiosk
-from daemon.control.problems import Problem, ProblemError, invalid
+from daemon.control.problems import invalid
 from daemon.control.times import rfc3339
 from daemon.errors import NotFoundError
 from daemon.model import Direction, Punch, PunchState
@@ -138,36 +138,12 @@ async def read_pages(
 
 async def api_punch(call: Call) -> Answer:
     """One punch with its whole history."""
-    punch, history = await _one(call)
+    punch, history = await find_one(call)
     return Document({**views.punch_view(punch), "history": views.history_view(history)})
 
 
-async def api_review(call: Call) -> Answer:
-    """What needs a person, oldest first, each with what it means and what mends it."""
-
-    async def pieces() -> AsyncIterator[list[dict[str, Any]]]:
-        async for page in read_pages(call.kiosk, states=(PunchState.REVIEW,)):
-            yield [views.review_view(punch) for punch in page]
-
-    return Rows(pieces())
-
-
-async def api_review_one(call: Call) -> Answer:
-    """One punch in review, with its history."""
-    punch, history = await _one(call)
-    if punch.state is not PunchState.REVIEW:
-        raise ProblemError(
-            Problem(
-                409,
-                "not_in_review",
-                f"Cannot show the review of punch {punch.id}: it is {punch.state}, nobody needs to decide it.",
-                f"See what became of it: punchctl punches show {punch.id}",
-            )
-        )
-    return Document({**views.review_view(punch), "history": views.history_view(history)})
-
-
-async def _one(call: Call) -> tuple[Punch, deliveries.History]:
+async def find_one(call: Call) -> tuple[Punch, deliveries.History]:
+    """The punch that the path names, with its history. Raises NotFoundError."""
     punch_id = call.param("id")
 
     def read(conn: sqlite3.Connection) -> tuple[Punch, deliveries.History] | None:

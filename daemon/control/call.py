@@ -13,7 +13,7 @@ from daemon.control.problems import invalid
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `by` is who asks, as the journal names them (`uid:1000`)."""
+    """One request. `by` is who asks, as the journal names them (`uid:1000`); `may_act`: it came by control.sock."""
 
     kiosk: Kiosk
     by: str
@@ -21,6 +21,7 @@ class Call:
     query: tuple[tuple[str, str], ...]
     body: bytes
     content_type: str
+    may_act: bool = False
 
     def param(self, name: str) -> str:
         """A segment of the path."""

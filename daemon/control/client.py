@@ -103,9 +103,16 @@ class Client:
         """What needs a person."""
         return self._ask("GET", "/v1/review")
 
-    def review_one(self, punch_id: str) -> Any:
-        """One punch in review."""
-        return self._ask("GET", f"/v1/review/{_segment(punch_id)}")
+    def review_one(self, punch_id: str, *, read_now: bool = False) -> Any:
+        """One punch in review; the timesheet is read for it where `read_now` and the daemon allow it."""
+        target = f"/v1/review/{_segment(punch_id)}"
+        if read_now:
+            try:
+                return self._ask("GET", target, query={"read": "now"})
+            except RefusedByDaemonError as error:
+                if error.problem.get("code") != "read_only":
+                    raise
+        return self._ask("GET", target)
 
     def events(self) -> Iterator[Any]:
         """Every event from now on, until the daemon stops."""

@@ -40,6 +40,11 @@ _SPAN: Final = {"since": TIME_GIVEN, "until": TIME_GIVEN}
 _EMPLOYEE: Final = shape(
     {"user_id": TEXT, "name": TEXT, "badge": schemas.maybe(TEXT), "job_id": schemas.maybe(TEXT)}, ("badge", "job_id")
 )
+_READ: Final[Schema] = {
+    "type": "string",
+    "enum": ["now"],
+    "description": "Read the timesheet for it, within a few seconds and the account's budget. Only on control.sock.",
+}
 _STATES: Final[Schema] = {"type": "string", "description": f"Several with commas: {', '.join(PunchState)}."}
 
 OPERATIONS: Final[dict[str, Operation]] = {
@@ -54,7 +59,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /v1/badges": Operation(listed(ref("Badge"))),
     "GET /v1/badges/unknown": Operation(listed(ref("UnknownBadge"))),
     "GET /v1/review": Operation(listed(ref("Review"))),
-    "GET /v1/review/{id}": Operation(ref("ReviewWithHistory")),
+    "GET /v1/review/{id}": Operation(ref("ReviewWithHistory"), query={"read": _READ}),
     "GET /v1/events": Operation(
         {**_TEXTS, "description": "Each event's `data` is one Event; comments between keep the stream alive."},
         media="text/event-stream",

@@ -59,6 +59,10 @@ class Look:
             return f"{local:%H:%M:%S}"
         return f"{local:%d %b %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d %H:%M}"
 
+    def to_the_second(self, at: str) -> str:
+        """The instant in the kiosk's zone with its day and second: `20 Nov 14:03:10`."""
+        return f"{datetime.fromtimestamp(unix(at), self.zone):%d %b %H:%M:%S}"
+
     def when(self, at: str | None) -> str:
         """Both: `5 min ago (14:03:10)`."""
         return "never" if at is None else f"{self.ago(at)} ({self.exact(at)})"

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from daemon.control import api_acting as acting
 from daemon.control import api_people as people
 from daemon.control import api_reading as reading
+from daemon.control import api_review as review
 from daemon.control import api_timesheet as timesheet
 from daemon.control.api_export import api_export
 from daemon.control.call import Answer, Call
@@ -59,8 +60,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/employees", people.api_employees),
     Route("GET", "/v1/badges", people.api_badges),
     Route("GET", "/v1/badges/unknown", people.api_badges_unknown),
-    Route("GET", "/v1/review", reading.api_review),
-    Route("GET", "/v1/review/{id}", reading.api_review_one),
+    Route("GET", "/v1/review", review.api_review),
+    Route("GET", "/v1/review/{id}", review.api_review_one),
     Route("GET", "/v1/events", reading.api_events),
     Route("GET", "/v1/export", api_export),
     Route("GET", "/v1/openapi.json", reading.api_openapi),

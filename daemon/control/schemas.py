@@ -121,7 +121,47 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Punch": shape(_PUNCH),
     "PunchWithHistory": shape({**_PUNCH, **_HISTORY}),
     "Review": shape(_REVIEW),
-    "ReviewWithHistory": shape({**_REVIEW, **_HISTORY}),
+    "ReviewWithHistory": shape(
+        {
+            **_REVIEW,
+            **_HISTORY,
+            "tapped": listed(ref("Tapped")),
+            "timesheet": shape(
+                {
+                    "fresh": {**YES_NO, "description": "Read for this answer."},
+                    "read_at": maybe(INSTANT),
+                    "age_s": maybe(COUNT),
+                    "why": maybe({"type": "string", "description": "Why it could not be read now, if asked to."}),
+                    "shifts": listed(ref("Shift")),
+                },
+                description="What the timesheet shows around the punch; read_at null: it was not read yet.",
+            ),
+        }
+    ),
+    "Tapped": shape(
+        {
+            "id": TEXT,
+            "direction": maybe(word(*Direction)),
+            "occurred_at": INSTANT,
+            "time_known": YES_NO,
+            "state": word(*PunchState),
+            "reason": maybe(TEXT),
+            "remote_id": maybe(TEXT),
+        },
+        description="A punch of the same person around this one, itself included.",
+    ),
+    "Shift": shape(
+        {
+            "id": TEXT,
+            "start_at": INSTANT,
+            "end_at": maybe(INSTANT),
+            "started_by": maybe(TEXT),
+            "ended_by": maybe(TEXT),
+            "auto_ended": YES_NO,
+            "note": maybe(TEXT),
+            "ours": {**YES_NO, "description": "Made by a punch of `tapped`."},
+        }
+    ),
     "Resolved": shape({**_PUNCH, "added": maybe(ref("Punch"))}, optional=("added",)),
     "TapAnswer": shape({"result": word(*TapResult), "reason": maybe(TEXT), "punch": maybe(ref("Punch"))}),
     "Present": shape({"user_id": TEXT, "name": TEXT, "since": INSTANT, "since_unix": WHOLE, "punch_id": TEXT}),

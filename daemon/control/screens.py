@@ -144,14 +144,15 @@ def punches_screen(punches: Sequence[Json], look: Look) -> str:
             look.short(punch["occurred_at"]),
             punch["name"],
             _WAYS.get(punch["direction"], "?"),
-            _stand(punch),
+            stand(punch),
         ]
         for punch in punches
     ]
     return look.table(("ID", "TAPPED", "NAME", "", "STATE"), rows, (2, 4))
 
 
-def _stand(punch: Json) -> str:
+def stand(punch: Json) -> str:
+    """Where a punch stands, and why."""
     return f"{punch['state']}: {punch['reason']}" if punch["reason"] else str(punch["state"])
 
 
@@ -159,7 +160,7 @@ def punch_screen(punch: Json, look: Look) -> str:
     """One punch and everything that happened to it."""
     lines = [_headline(punch, look)]
     facts = [
-        ("state", _stand(punch)),
+        ("state", stand(punch)),
         ("recorded as", f"{punch['recorded_as']} {punch['remote_id'] or ''}" if punch["recorded_as"] else ""),
         ("reader", punch["reader"] or f"none: {punch['source']}"),
         ("badge", punch["badge"] or ""),

@@ -140,6 +140,7 @@ class Sockets:
             query=tuple(request.query.items()),
             body=await read_body(request, found.route.body_max) if found.route.body_max else b"",
             content_type=request.content_type,
+            may_act=access is Access.ACT,
         )
 
     async def _to_the_end(self, work: Coroutine[Any, Any, Answer]) -> Answer:

@@ -21,6 +21,7 @@ from daemon.intake.staff import StaffReport
 from daemon.model import Badge, Employee, Punch, TapAnswer, UnknownBadge
 from daemon.queue.deliveries import Counts, History
 from daemon.reasons import REASONS
+from daemon.timesheets.timesheet import ShiftRecord
 
 #: Values under these names, or under any name that ends in `_at`, are instants.
 INSTANTS = ("at", "since", "until")
@@ -53,6 +54,33 @@ def review_view(punch: Punch) -> dict[str, Any]:
     """A punch in review, with what its reason means and what mends it."""
     reason = REASONS.get(punch.reason or "")
     return {**punch_view(punch), "text": reason.text if reason else None, "remedy": reason.remedy if reason else None}
+
+
+def tapped_view(punch: Punch) -> dict[str, Any]:
+    """A punch beside the one that is looked at: what a person needs to place it."""
+    return {
+        "id": punch.id,
+        "direction": punch.direction,
+        "occurred_at": rfc3339(punch.occurred_at),
+        "time_known": punch.time_known,
+        "state": punch.state,
+        "reason": punch.reason,
+        "remote_id": punch.remote_id,
+    }
+
+
+def shift_view(record: ShiftRecord, *, ours: bool) -> dict[str, Any]:
+    """A shift as the timesheet shows it; `ours`: a punch shown with it made it."""
+    return {
+        "id": record.id,
+        "start_at": rfc3339(record.start),
+        "end_at": None if record.end is None else rfc3339(record.end),
+        "started_by": record.started_by,
+        "ended_by": record.ended_by,
+        "auto_ended": record.auto_ended,
+        "note": record.note,
+        "ours": ours,
+    }
 
 
 def history_view(history: History) -> dict[str, Any]:
@@ -88,7 +116,7 @@ def employee_view(employee: Employee) -> dict[str, Any]:
         "job_id": employee.job_id,
         "max_shift_hours": None if employee.max_shift_s is None else employee.max_shift_s / 3600,
         "badges": list(employee.badges),
-        "removed_at": _instant(employee.removed_at),
+        "removed_at": instant(employee.removed_at),
     }
 
 
@@ -141,8 +169,8 @@ def audit_view(line: Line) -> dict[str, Any]:
         "user_id": line.user_id,
         "name": line.name,
         "direction": line.direction,
-        "punched_at": _instant(line.punched_at),
-        "shown_at": _instant(line.shown_at),
+        "punched_at": instant(line.punched_at),
+        "shown_at": instant(line.shown_at),
         "off_s": line.off_s,
         "punch_id": line.punch_id,
         "shift_id": line.shift_id,
@@ -159,7 +187,7 @@ def reader_view(reader: ReaderStatus) -> dict[str, Any]:
         "driver": reader.driver,
         "direction": str(reader.direction),
         "state": str(reader.state),
-        "since": _instant(reader.since),
+        "since": instant(reader.since),
         "taps": reader.taps,
         "errors": reader.errors,
         "detail": reader.detail,
@@ -171,9 +199,9 @@ def delivery_view(status: DeliveryStatus) -> dict[str, Any]:
     return {
         "state": str(status.state),
         "detail": status.detail,
-        "next_try_at": _instant(status.next_try_at),
-        "last_delivery_at": _instant(status.last_delivery_at),
-        "snapshot_at": _instant(status.snapshot_at),
+        "next_try_at": instant(status.next_try_at),
+        "last_delivery_at": instant(status.last_delivery_at),
+        "snapshot_at": instant(status.snapshot_at),
         "budget": None if status.budget is None else plain(status.budget),
     }
 
@@ -185,7 +213,7 @@ def queue_view(counts: Counts) -> dict[str, Any]:
         "held": counts.held,
         "in_flight": counts.in_flight,
         "review": counts.review,
-        "oldest_pending_at": _instant(counts.oldest_pending_at),
+        "oldest_pending_at": instant(counts.oldest_pending_at),
     }
 
 
@@ -209,7 +237,7 @@ def plain(value: Any, name: str = "") -> Any:
         return value
     if isinstance(value, int | float):
         if name in INSTANTS or name.endswith("_at"):
-            return _instant(value)
+            return instant(value)
         return value if isinstance(value, int) else _finite(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item, str(key)) for key, item in value.items()}
@@ -248,7 +276,8 @@ def _mask_all(value: Any) -> Any:
     return masked(value)
 
 
-def _instant(at: float | None) -> str | None:
+def instant(at: float | None) -> str | None:
+    """RFC 3339, or None for what is no time."""
     return rfc3339(at) if at is not None and math.isfinite(at) else None
 
 

@@ -34,11 +34,11 @@ class Asking:
         #: Set when the service stops; nothing is asked any more.
         self.closed = False
 
-    async def ask(self, step: Query) -> Reply:
+    async def ask(self, step: Query, *, patience_s: float = PATIENCE_S) -> Reply:
         """The reply to one read, whatever it is; asked again only where the account's budget refused it.
 
         Raises RefusedError, before anything is sent, while delivery is paused or halted, or where it must wait longer
-        than PATIENCE_S for the service or the budget.
+        than `patience_s` for the service or the budget.
         """
         async with self._one:
             throttled = 0
@@ -52,8 +52,8 @@ class Asking:
                         return tried
                     continue
                 rest_s = tried - self._timekeeper.now()
-                if rest_s > PATIENCE_S:
-                    raise RefusedError(_too_long(rest_s), code="budget_spent")
+                if rest_s > patience_s:
+                    raise self._too_long(rest_s)
                 await asyncio.sleep(max(0.001, rest_s))
 
     def _refuse_where_closed(self) -> None:
@@ -70,7 +70,15 @@ class Asking:
                 code="halted",
             )
 
-
-def _too_long(rest_s: float) -> str:
-    wait = f"{rest_s / 3600:.1f} h" if rest_s > 3600 else f"{rest_s / 60:.0f} min"
-    return f"Cannot read from the service: the account's budget allows it only in {wait}. Try again then."
+    def _too_long(self, rest_s: float) -> RefusedError:
+        if self._gate.offline_since is not None:
+            why = self._gate.detail or "no answer"
+            return RefusedError(
+                f"Cannot read from the service: it is not reached ({why}). It is tried again by itself.", code="offline"
+            )
+        long = f"{rest_s / 3600:.1f} h" if rest_s > 3600 else f"{rest_s / 60:.0f} min"
+        wait = long if rest_s > 99 else f"{rest_s:.0f} s"
+        return RefusedError(
+            f"Cannot read from the service: the account's budget allows it only in {wait}. Try again then.",
+            code="budget_spent",
+        )

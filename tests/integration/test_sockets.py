@@ -263,6 +263,7 @@ async def test_every_refusal_is_a_problem_document(stage: Stage) -> None:
         ("PATCH", "/v1/punches", 405, "wrong_method"),
         ("POST", "/v1/sync/never", 404, "no_such_route"),
         ("POST", "/v1/review/NOPE/retry", 404, "not_found"),
+        ("GET", "/v1/review/NOPE?read=later", 422, "invalid_input"),
         ("DELETE", "/v1/employees/NOPE", 404, "not_found"),
         ("DELETE", f"/v1/badges/{BADGE}", 404, "not_found"),
     ):
@@ -437,6 +438,10 @@ async def test_a_review_is_shown_with_its_history_and_decided(stage: Stage) -> N
     assert [one["remedy"] for one in (await ask(stage.status, "GET", "/v1/review"))[1]] == [
         "Assign the person to the time clock in Connecteam, then retry."
     ]
+    assert (await ask(stage.status, "GET", f"/v1/review/{punch_id}?read=now"))[1]["code"] == "read_only"
+    told = (await ask(stage.status, "GET", f"/v1/review/{punch_id}"))[1]
+    assert told["timesheet"] == {"fresh": False, "read_at": None, "age_s": None, "why": None, "shifts": []}
+    assert [one["id"] for one in told["tapped"]] == [punch_id]
     status, punch = await ask(stage.control, "POST", f"/v1/review/{punch_id}/retry")
     assert (status, punch["state"]) == (200, "pending")
     await stage.delivery.review(punch_id, "not_assigned")

@@ -74,6 +74,9 @@ class Actor:
     async def discard(self, punch_id: str, *, reason: str, by: str) -> None:
         await self._decide(punch_id, PunchState.DISCARDED, reason, by)
 
+    def seen(self, user_id: str) -> None:
+        return None
+
     async def check_key(self) -> KeyCheck:
         self.asked.append(("check_key", None))
         return self.key

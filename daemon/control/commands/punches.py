@@ -9,6 +9,7 @@ import click
 from daemon.control import screens
 from daemon.control.client import RefusedByDaemonError
 from daemon.control.commands.base import Instant, Run, common, example, watchable
+from daemon.control.screens_review import review_one_screen
 
 STATES = ("pending", "held", "in_flight", "delivered", "review", "discarded")
 
@@ -70,12 +71,13 @@ def cmd_review_list(run: Run) -> None:
 
 @review.command("show", epilog=example("punchctl review show 01K9ZQ4T5V0000000000000000"))
 @click.argument("punch_id", metavar="ID")
+@click.option("--no-read", is_flag=True, help="Ask nothing of the service: show what was last read.")
 @common
 @click.pass_obj
-def cmd_review_show(run: Run, punch_id: str) -> None:
-    """One punch in review, with its history and the service's own words."""
+def cmd_review_show(run: Run, punch_id: str, no_read: bool) -> None:
+    """One punch in review: what was tapped, what the timesheet shows now, and its history."""
     client = run.client()
-    run.show(client, client.review_one(punch_id), screens.punch_screen)
+    run.show(client, client.review_one(punch_id, read_now=not no_read), review_one_screen)
 
 
 @review.command("retry", epilog=example("punchctl review retry 01K9ZQ4T5V0000000000000000"))
