@@ -43,14 +43,19 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._commits = 0
+        self._failed = False  # a write failed, and the WAL could not begin anew since
 
     def transact(self, fn: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
         """Make `fn` one indivisible transaction. Raises what it raises, and sqlite3.Error when it is not stored."""
+        if self._failed:
+            self._failed = not begin_anew(conn, self._path)
+            if self._failed:
+                raise sqlite3.OperationalError("the disk failed, and the write-ahead log cannot begin anew yet")
         try:
             result = _transact(fn, conn)
         except sqlite3.Error as error:
             if is_io(error):
-                begin_anew(conn, self._path)
+                self._failed = not begin_anew(conn, self._path)
             raise
         self._commits += 1
         if self._commits >= COMMITS_BETWEEN_CHECKPOINTS or _size(_wal(self._path)) > WAL_BYTES_MAX:
@@ -72,8 +77,11 @@ def is_io(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR
 
 
-def begin_anew(conn: sqlite3.Connection, path: Path) -> None:
-    """After a write failed: empty the WAL into the database. Where that fails too, look at the disk for both again."""
+def begin_anew(conn: sqlite3.Connection, path: Path) -> bool:
+    """After a write failed: empty the WAL into the database, and say whether that worked.
+
+    Where it did not, both files are read from the disk again, and nothing may be written before it did.
+    """
     drop_cached(path)
     try:
         # Also what was just refused goes with it: it might be in the WAL whole, and count at the next start.
@@ -84,6 +92,7 @@ def begin_anew(conn: sqlite3.Connection, path: Path) -> None:
         drop_cached(path)
     if busy:
         drop_cached(_wal(path))
+    return not busy
 
 
 def look_afresh(path: Path) -> None:

@@ -70,11 +70,15 @@ async def _made(path: Path) -> None:
 def failing(path: Path, file: str, when: str, writes: int) -> tuple[str, list[str]]:
     """Let a child write and end by a kill while some syncs of one file fail; what it said, the calls on that file.
 
+    A star behind the database's name means its WAL as well.
+
     `when` counts the syncs of each thread: one opens the database, another writes.
     """
     trace = path.with_name("trace")
     calls = ("-e", "trace=fdatasync,ftruncate,fadvise64,pwrite64", "-e", f"inject=fdatasync:error=EIO:when={when}")
-    strace = ("strace", "-f", "-P", str(path.with_name(file)), *calls, "-o", str(trace))
+    files = (path, path.with_name("punchd.db-wal")) if file.endswith("*") else (path.with_name(file),)
+    of_files = [word for one in files for word in ("-P", str(one))]
+    strace = ("strace", "-f", "-y", *of_files, *calls, "-o", str(trace))
     child = (sys.executable, "-c", CHILD, str(path), str(writes))
     said = subprocess.run([*strace, *child], stdout=subprocess.PIPE, text=True, check=False).stdout
     return said, [line.split(maxsplit=1)[1] for line in trace.read_text(errors="replace").splitlines()]
@@ -106,6 +110,16 @@ def test_after_a_failed_sync_the_wal_begins_anew(path):
     then = after_the_failure(calls)
     assert "ftruncate" in then[: then.index("pwrite64")]
     assert kept(path, 5) == acknowledged(said) == [0, 1, 3, 4]
+
+
+def test_nothing_is_written_before_the_wal_could_begin_anew(path):
+    """Where emptying the WAL fails as well, nothing goes into it before that has worked."""
+    said, calls = failing(path, "punchd.db*", "3..4", 6)
+    assert acknowledged(said) == [0, 1, 3, 4, 5]
+    last = max(n for n, call in enumerate(calls) if "EIO" in call)
+    of_wal = [call.partition("(")[0] for call in calls[last + 1 :] if "punchd.db-wal>" in call]
+    assert "ftruncate" in of_wal[: of_wal.index("pwrite64")]
+    assert kept(path, 6) == acknowledged(said)
 
 
 def test_what_was_refused_is_not_there_after_a_kill(path):
