@@ -40,6 +40,8 @@ CODES: Final = (
          "Free some space or replace the disk; `punchctl doctor` says which."),
     Code("database_damaged", Leaves.AT_ONCE, "The daily check, or that after a power cut, found damage.",
          "Save what is not delivered (`punchctl export --undelivered`), replace the card, and see `punchctl doctor`."),
+    Code("copy_failing", Leaves.YES, "The second copy of the punches cannot be written; the database has them.",
+         "Give the copy its medium again, or room on it, or name another (`[copy]` in the configuration)."),
     Code("disk_low", Leaves.YES, "The disk of the state directory has less than 200 MB (a small one: a tenth) left.",
          "Free some space, or give it a larger disk, before taps can no longer be stored."),
     Code("reader_lost:NAME", Leaves.YES, "This reader takes no taps: unplugged, or its service (pcscd) is gone.",

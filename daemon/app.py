@@ -29,6 +29,7 @@ from daemon.intake.directory import Directory
 from daemon.intake.intake import Intake
 from daemon.intake.readers import Readers
 from daemon.intake.rules import Rules
+from daemon.keeping import CopyWatch
 from daemon.lock import InstanceLock
 from daemon.log import Secrets
 from daemon.notify import Notifier
@@ -53,6 +54,8 @@ T = TypeVar("T")
 STARTING_EVERY_S = 10.0
 #: The database in the state directory.
 DATABASE = "punchd.db"
+#: The second copy in it, where no other place is configured.
+COPY = "punchd.copy"
 
 MakeReader = Callable[[ReaderConfig, EvidenceSource], Reader]
 
@@ -116,7 +119,9 @@ async def build(config: Config, around: Surroundings, orders: Orders) -> Built:
 
     The service closes all again. Raises StorageError and its kinds.
     """
-    opening = Database.open(config.kiosk.state_dir / DATABASE, inline=around.inline_database)
+    state_dir = config.kiosk.state_dir
+    copy = config.copy_path or state_dir / COPY
+    opening = Database.open(state_dir / DATABASE, inline=around.inline_database, copy=copy)
     database = await _patiently(around.notifier, opening)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(database.close)
@@ -285,7 +290,13 @@ def _watches(
     )
     watchdog = Watchdog(notifier=around.notifier, database=kiosk.database, stuck=stuck)
     database = DatabaseWatch(database=kiosk.database, alarms=kiosk.alarms, events=kiosk.events)
-    always: tuple[Watch, ...] = (("clock", clock.run), ("database_check", database.run), ("reload", reload))
+    copy = CopyWatch(database=kiosk.database, alarms=kiosk.alarms)
+    always: tuple[Watch, ...] = (
+        ("clock", clock.run),
+        ("database_check", database.run),
+        ("copy", copy.run),
+        ("reload", reload),
+    )
     if not around.outside:
         return always
     return (

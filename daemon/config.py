@@ -85,6 +85,7 @@ class Config:
     readers: tuple[ReaderConfig, ...] = ()
     metrics_listen: str = ""
     delivered_days: int = 400
+    copy_path: Path | None = None  # None: beside the database
     alerts: AlertsConfig = field(default_factory=AlertsConfig)
     path: Path | None = None
 
@@ -129,6 +130,7 @@ def examine(path: Path, environment: Mapping[str, str] | None = None) -> Examine
         problems += _directory_problems(raw, environment)
         problems += _cross_problems(raw)
         problems += alerts_problems(raw)
+        problems += _copy_problems(raw)
     if problems:
         return Examined(None, tuple(problems))
     return Examined(_config(raw, credentials, environment), ())
@@ -168,6 +170,7 @@ def _config(raw: Raw, credentials: Credentials, environment: Mapping[str, str]) 
         readers=tuple(_reader(values) for values in raw.readers),
         metrics_listen=raw.section("metrics")["listen"],
         delivered_days=raw.section("retention")["delivered_days"],
+        copy_path=raw.section("copy")["path"],
         alerts=alerts_config(raw.section("alerts")),
         path=raw.path,
     )
@@ -212,6 +215,20 @@ def _directory_problems(raw: Raw, environment: Mapping[str, str]) -> list[Proble
             remedy = "give it to the user of the service (chown punchd:), mount it writable, or name another"
             problems.append(raw.problem(f"kiosk.{key}", f"cannot write in {path} as this user", remedy))
     return problems
+
+
+def _copy_problems(raw: Raw) -> list[Problem]:
+    """A medium that is not there now is no mistake: taps are taken without it."""
+    path: Path | None = raw.section("copy").get("path")
+    if path is None:
+        return []
+    if not path.is_absolute():
+        return [raw.problem("copy.path", f'"{path}" is not a whole path', "begin it with /")]
+    if path.exists() and not path.is_file():
+        return [raw.problem("copy.path", f"{path} is not a file", "name a file in a directory of that medium")]
+    if path.name in ("punchd.db", "punchd.db-wal", "punchd.lock"):
+        return [raw.problem("copy.path", f"{path} has the name of another file of punchd", "call it punchd.copy")]
+    return []
 
 
 # --- keys that must agree -------------------------------------------------------------------------

@@ -89,6 +89,7 @@ SECTIONS: Final = (
     Section("readers", "One table a reader, as many as there are.", repeated=True),
     Section("metrics", "Numbers for a monitoring system, in OpenMetrics text."),
     Section("retention", "What is kept, and for how long."),
+    Section("copy", "The second copy of every punch, a file of lines that is synced before the person sees success."),
     Section("alerts", "Where alarms go besides punchctl status, each once when it is raised and once when it is over"
             " (docs/alarms.md)."),
 )  # fmt: skip
@@ -172,6 +173,10 @@ KEYS: Final = (
     Key("retention", "delivered_days", Kind.WHOLE, "Delivered punches, and taps that became nothing, are"
         " removed after this, never anything else; 0 keeps all.",
         400, "days", 0, 36500),
+
+    Key("copy", "path", Kind.PATH, "The file of the second copy: best on another medium than the database, in a"
+        " directory that is there only with the medium (docs/kiosk.md). punchd.copy in the state directory by default.",
+        None, example="/media/punchd/copy/punchd.copy", commented=True),
 
     Key("alerts", "url", Kind.WEBHOOK, "Where to POST them as JSON, signed with the secret. Plain http is accepted for"
         " loopback only.", None, example="https://alerts.example.org/punchd", commented=True),

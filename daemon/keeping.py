@@ -1,4 +1,7 @@
-"""Keeps the state directory from filling up, and notices when what is in it stays too long: disk, queue, retention."""
+"""Keeps the state directory from filling up, and notices when what is in it stays too long: disk, queue, retention.
+
+Also keeps the second copy going.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from daemon.alarms import Alarm, Alarms
 from daemon.clock import Timekeeper
 from daemon.queue.database import Database
 from daemon.queue.deliveries import counts
-from daemon.queue.retention import Place, Pruned, prune, prune_taps
+from daemon.queue.retention import Place, Pruned, note_stale, prune, prune_taps
 
 _log = structlog.get_logger()
 
@@ -41,6 +44,9 @@ PRUNE_TRUST_LOOK_S = 600.0
 PRUNE_PAUSE_S = 0.1
 
 _DAY_S = 86_400.0
+
+#: A medium that is plugged in again is noticed this soon; asking costs one system call.
+COPY_RETRY_S = 30.0
 
 
 class DiskUse(Protocol):
@@ -145,6 +151,31 @@ class QueueWatch:
         )
 
 
+class CopyWatch:
+    """Raises `copy_failing` while the second copy does not follow, and tries again until it does."""
+
+    def __init__(self, *, database: Database, alarms: Alarms) -> None:
+        self._database, self._alarms = database, alarms
+        self._news = asyncio.Event()
+        database.on_copy = self._heard
+        self._heard(database.copy_trouble)
+
+    def _heard(self, trouble: str | None) -> None:
+        if trouble is None:
+            self._alarms.clear("copy_failing")
+            return
+        self._alarms.set("copy_failing", trouble)
+        self._news.set()
+
+    async def run(self) -> None:
+        """Watch until cancelled; asleep while the copy follows. Raises BeyondError."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await asyncio.sleep(COPY_RETRY_S)
+            await self._database.catch_up()
+
+
 Step = Callable[[sqlite3.Connection, float, Place], Pruned]
 
 
@@ -164,6 +195,9 @@ class RetentionWatch:
             taps = await self._all(prune_taps)
             if punches or taps:
                 _log.info("retention.pruned", punches=punches, taps=taps, older_than_days=self._days)
+                gone = punches + taps
+                if await self._database.write(partial(note_stale, gone=gone)):
+                    await self._database.compact_copy()
             await asyncio.sleep(PRUNE_EVERY_S)
 
     async def _all(self, step: Step) -> int:

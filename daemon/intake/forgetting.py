@@ -26,6 +26,7 @@ async def forget(database: Database, write: Write, user_id: str, now: float, by:
         traces = await database.read(partial(_look_on, traces=traces))
     forgotten = await write(lambda conn: _erase(conn, traces, now, by))
     await database.read(leave_no_copy)
+    await database.compact_copy()
     return forgotten
 
 

@@ -44,6 +44,7 @@ _PUNCH = f"SELECT {', '.join(PUNCH_FACTS)} FROM punches WHERE seq = ?"
 _TAP = f"SELECT {', '.join(TAP_FACTS)} FROM taps WHERE id = ?"
 _HEAD = "SELECT id, hash FROM chain ORDER BY id DESC LIMIT 1"
 _ORIGIN = "SELECT hash FROM chain WHERE id = 1"
+_HASH = "SELECT hash FROM chain WHERE id = ?"
 _APPEND = "INSERT INTO chain (id, kind, why, row_id, salt, digest, hash) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _SET_LINK = {
     "punch": "UPDATE punches SET link = ? WHERE seq = ?",
@@ -100,6 +101,12 @@ def head(conn: sqlite3.Connection) -> tuple[int, bytes]:
 def origin(conn: sqlite3.Connection) -> bytes:
     """The chain's first hash: random, so that two databases never share it."""
     return bytes(conn.execute(_ORIGIN).fetchone()[0])
+
+
+def agrees(conn: sqlite3.Connection, link_id: int, hash_: bytes) -> bool:
+    """Whether a link has this hash; one that was merged into a later one says nothing against it."""
+    row = conn.execute(_HASH, (link_id,)).fetchone()
+    return row is None or bytes(row[0]) == hash_
 
 
 def is_adopting(conn: sqlite3.Connection) -> bool:

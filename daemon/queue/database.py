@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 import aiosqlite
 
+from daemon.queue.copying import Copy
 from daemon.queue.opening import connect, mark_clean, open_file
 from daemon.queue.rewriting import Writer, drop_cached
 
@@ -34,16 +35,22 @@ class Database:
     """The open database."""
 
     @classmethod
-    async def open(cls, path: Path, *, inline: bool = False) -> Database:
+    async def open(cls, path: Path, *, inline: bool = False, copy: Path | None = None) -> Database:
         """Open or create, check header and schema, migrate. Raises StorageError, NewerSchemaError, DamagedError.
 
-        The directory must belong to this process alone (daemon/lock.py).
+        With `copy` every punch is in that file, too, before `write` returns; BeyondError where it holds what the
+        database lacks. The directory must belong to this process alone (daemon/lock.py).
         """
-        runner: _Runner = _Inline(path) if inline else _Thread(path)
-        return cls(path, runner, await runner.start())
+        second = None if copy is None else Copy(copy)
+        runner: _Runner = _Inline(path, second) if inline else _Thread(path, second)
+        return cls(path, runner, await runner.start(), second)
 
-    def __init__(self, path: Path, runner: _Runner, was_unclean: bool) -> None:
+    def __init__(self, path: Path, runner: _Runner, was_unclean: bool, copy: Copy | None = None) -> None:
         self.path = path
+        #: Called on the loop when the copy begins to fail (why), or works again (None).
+        self.on_copy: Callable[[str | None], None] = lambda trouble: None
+        self._copy = copy
+        self._told_copy: str | None = None
         self._runner = runner
         self._was_unclean = was_unclean
         self._writer = Writer(path)
@@ -55,12 +62,42 @@ class Database:
     async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """One indivisible transaction. Raises what `fn` raises, after a rollback; sqlite3.Error when not stored."""
         self._assert_open()
-        return await self._runner.hop(partial(self._writer.transact, partial(_call, fn)))
+        result = await self._runner.hop(
+            partial(_stored, partial(self._writer.transact, partial(_call, fn)), self._copy)
+        )
+        if self._copy is not None and self._copy.trouble != self._told_copy:
+            self._tell_copy()
+        return result
 
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Read, between write transactions."""
         self._assert_open()
         return await self._runner.hop(partial(_look, fn))
+
+    @property
+    def copy_trouble(self) -> str | None:
+        """Why the second copy does not follow at present; None while it does, or where there is none."""
+        return None if self._copy is None else self._copy.trouble
+
+    async def catch_up(self) -> None:
+        """Try to bring a copy that failed up to date, in steps between which taps have their turn."""
+        copy, more = self._copy, self.copy_trouble is not None
+        while copy is not None and more:
+            self._assert_open()
+            more = await self._runner.hop(copy.catch_up)
+        self._tell_copy()
+
+    async def compact_copy(self) -> None:
+        """Rewrite the second copy without what is pruned or erased, in steps between which taps have their turn."""
+        copy, more = self._copy, True
+        while copy is not None and more:
+            self._assert_open()
+            more = await self._runner.hop(copy.compact)
+        self._tell_copy()
+
+    def _tell_copy(self) -> None:
+        self._told_copy = self.copy_trouble
+        self.on_copy(self._told_copy)
 
     async def check(self) -> list[str]:
         """Check the whole database on a read-only connection and thread of its own; the findings, none when sound.
@@ -100,6 +137,14 @@ class Database:
     def _assert_open(self) -> None:
         if self._closed is not None:
             raise sqlite3.ProgrammingError("the database is closed")
+
+
+def _stored(transact: Callable[[sqlite3.Connection], T], copy: Copy | None, conn: sqlite3.Connection) -> T:
+    """A transaction, and what is new by it in the second copy: one hop, so that nobody is told in between."""
+    result = transact(conn)
+    if copy is not None:
+        copy.follow(conn)
+    return result
 
 
 def _look(fn: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
@@ -161,6 +206,17 @@ class _Runner(Protocol):
         """Mark the stop as clean and close, after all that was asked for before."""
 
 
+def _open_both(path: Path, copy: Copy | None) -> tuple[sqlite3.Connection, bool]:
+    conn, was_unclean = open_file(path)
+    if copy is not None:
+        try:
+            copy.start(conn)
+        except BaseException:
+            conn.close()
+            raise
+    return conn, was_unclean
+
+
 class _Hopper(aiosqlite.Connection):
     """aiosqlite's connection, able to run a whole function in one visit to its thread."""
 
@@ -182,12 +238,12 @@ class _Thread:
 
     inline = False
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, copy: Copy | None) -> None:
+        self._path, self._copy = path, copy
 
     async def start(self) -> bool:
         # Not opened by aiosqlite: when that fails its thread outlives the loop and complains on stderr.
-        conn, was_unclean = await asyncio.to_thread(open_file, self._path)
+        conn, was_unclean = await asyncio.to_thread(_open_both, self._path, self._copy)
         self._connection = _Hopper(lambda: conn)
         await self._connection
         return was_unclean
@@ -196,6 +252,8 @@ class _Thread:
         return await self._connection.hop(fn)
 
     async def stop(self) -> None:
+        if self._copy is not None:
+            await self._connection.hop(self._copy.stop)
         await self._connection.hop(partial(_mark_clean, self._path))
         await self._connection.close()
 
@@ -205,12 +263,12 @@ class _Inline:
 
     inline = True
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, copy: Copy | None) -> None:
+        self._path, self._copy = path, copy
         self._conn: sqlite3.Connection | None = None
 
     async def start(self) -> bool:
-        self._conn, was_unclean = open_file(self._path)
+        self._conn, was_unclean = _open_both(self._path, self._copy)
         return was_unclean
 
     async def hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:
@@ -222,6 +280,8 @@ class _Inline:
 
     async def stop(self) -> None:
         assert self._conn is not None
+        if self._copy is not None:
+            self._copy.stop(self._conn)
         _mark_clean(self._path, self._conn)
         self._conn.close()
         self._conn = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from daemon.queue.chain import let_go
+from daemon.queue.records import get_setting, put_setting
 
 #: So many rows a call: some milliseconds on a small machine.
 STEP_MAX: Final = 50
@@ -45,6 +46,11 @@ _KNOWN_AFTER = """
         SELECT t.boottime_s + b.trusted_offset_s AS at
         FROM taps t LEFT JOIN boots b ON b.boot_id = t.boot_id WHERE t.id > ? ORDER BY t.id LIMIT ?)
     WHERE at IS NOT NULL LIMIT 1"""
+#: How many punches there are, about: costs two looks into an index, however many.
+_ABOUT = "SELECT coalesce((SELECT max(seq) FROM punches) - (SELECT min(seq) FROM punches) + 1, 0)"
+_STALE = "copy.stale"
+#: The second copy is rewritten when a tenth of what it holds is gone: writing it daily would wear the medium out.
+_STALE_PART = 10
 _PERMIT = "INSERT INTO permits (what, tap_max) VALUES ('drop_unclaimed', ?)"
 _NO_PERMIT = "DELETE FROM permits WHERE what = 'drop_unclaimed'"
 
@@ -116,6 +122,14 @@ def prune_taps(
         old = len(rows) if vouching is not None and vouching[0] < before else old
     then = Place(seq=rows[-1][0]) if len(rows) == limit else None
     return Pruned(_delete_taps(conn, rows[:old]), then)
+
+
+def note_stale(conn: sqlite3.Connection, gone: int) -> bool:
+    """Note that so many rows are gone which the second copy still holds; whether it is time to rewrite it."""
+    stale = int(get_setting(conn, _STALE) or 0) + gone
+    due = stale > 0 and stale * _STALE_PART >= conn.execute(_ABOUT).fetchone()[0]
+    put_setting(conn, _STALE, None if due else str(stale))
+    return bool(due)
 
 
 def _delete_taps(conn: sqlite3.Connection, rows: list[tuple[int, float | None, int]]) -> int:
