@@ -96,7 +96,9 @@ class Delivery:
             teller=self._teller,
             doubles=doubles,
         )
-        self._probing = Probing(timekeeper, planning=self._planning, courier=self._courier, gate=self.gate)
+        self._probing = Probing(
+            timekeeper, planning=self._planning, courier=self._courier, gate=self.gate, pacer=self.pacer
+        )
         self._asking = Asking(self._courier.ask, self.gate, timekeeper)
         self._deciding = Deciding(
             db,

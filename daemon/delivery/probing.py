@@ -5,6 +5,7 @@ from __future__ import annotations
 from daemon.clock import Timekeeper
 from daemon.delivery.courier import Courier
 from daemon.delivery.gate import Gate
+from daemon.delivery.pacer import Pacer
 from daemon.delivery.planning import Planning
 
 #: Probes for a clock that is not trusted: the first pause, doubling, and the longest.
@@ -14,8 +15,11 @@ PROBE_FIRST_S, PROBE_MAX_S = 10.0, 900.0
 class Probing:
     """When a probe is wanted, and the pauses between those that a clock needs."""
 
-    def __init__(self, timekeeper: Timekeeper, *, planning: Planning, courier: Courier, gate: Gate) -> None:
-        self._timekeeper, self._planning, self._courier, self._gate = timekeeper, planning, courier, gate
+    def __init__(
+        self, timekeeper: Timekeeper, *, planning: Planning, courier: Courier, gate: Gate, pacer: Pacer
+    ) -> None:
+        self._timekeeper, self._planning, self._courier = timekeeper, planning, courier
+        self._gate, self._pacer = gate, pacer
         self._greeted = False
         self._pause_s, self._at = PROBE_FIRST_S, 0.0
 
@@ -31,7 +35,8 @@ class Probing:
         """When the next one for the clock may go; infinity while none is wanted."""
         if self._gate.paused or not self._for_clock():
             return float("inf")
-        return max(self._at, self._gate.ready_at(now))
+        # Where the budget does not allow it yet it is not due: else the loop would spin until the budget does.
+        return max(self._at, self._gate.ready_at(now), self._pacer.ready_at(now, live=True))
 
     async def probe(self) -> None:
         """Carry one out."""

@@ -38,6 +38,32 @@ def test_a_read_that_the_day_does_not_allow_is_waited_for(tmp_path: Path) -> Non
     on_bench(tmp_path, story)
 
 
+def test_a_probe_for_the_clock_that_the_day_does_not_allow_is_waited_for(tmp_path: Path) -> None:
+    """Nothing vouches for the clock, something waits, and the day is spent: the loop sleeps until the day ends."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.company.limits.plan = Plan("tiny", 100, 2)
+        for _ in range(2):
+            await bench.punch(ANNA, "clock_in")
+            await asyncio.sleep(120)
+        turns = 0
+        turn = bench.delivery._turn
+
+        async def counted() -> float | None:
+            nonlocal turns
+            turns += 1
+            return await turn()
+
+        bench.delivery._turn = counted  # type: ignore[method-assign]
+        bench.clock.reboot()
+        await bench.punch(ANNA, "clock_out", known=False)
+        assert bench.delivery.pacer.ready_at(bench.timekeeper.now(), live=True) > bench.timekeeper.now() + HOUR
+        await asyncio.sleep(HOUR)
+        assert turns <= 200
+
+    on_bench(tmp_path, story)
+
+
 def test_a_clock_in_that_is_retried_after_it_expired_takes_its_held_clock_out_along(tmp_path: Path) -> None:
     """In review in time, its clock-out held, retried too late for either to go live: one completed shift."""
 
