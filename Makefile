@@ -5,7 +5,7 @@ PY := .venv/bin/python
 ALONE := flock Makefile
 PIP := $(ALONE) $(PY) -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help setup demo test check install test-vm crash bench
+.PHONY: help setup demo test check install test-vm crash bench simulate
 
 help:
 	@echo 'make setup   .venv with punchd and punchctl; needs Python >= 3.11, no root, no compiler'
@@ -14,6 +14,7 @@ help:
 	@echo 'make check   format, lint, types, import rules, the systemd unit'
 	@echo 'make install where a kiosk looks for it (PREFIX=/usr/local, DESTDIR=, PYTHON=/usr/bin/python3); see docs/kiosk.md'
 	@echo 'make crash   a kill at every write, sync and send of a day at the door; some ten minutes'
+	@echo 'make simulate the whole product, WEEKS=300 kiosk-weeks from SEED=1 in virtual time; some ten minutes'
 	@echo 'make bench   what things cost, as ratios against baselines of the same run; some fifteen minutes'
 	@echo 'make test-vm a whole kiosk in a virtual machine: systemd, USB readers, unplugging, power cuts; some minutes'
 
@@ -60,6 +61,12 @@ test-vm: .venv/.check
 # `make test` tries a spread of these.
 crash: .venv/.test
 	@CRASH_STEPS=all $(PY) -m pytest tests/acceptance/test_kill_at_every_step.py
+
+# Any numbers: one seed is one week, the same to the byte. `make test` lives through a few of them.
+WEEKS ?= 300
+SEED ?= 1
+simulate: .venv/.check
+	@$(PY) -m tests.simulation.weeks run --weeks $(WEEKS) --seed $(SEED)
 
 # `make test` only shows that each figure can be taken (tests/integration/test_benchmarks.py).
 bench: .venv/.test

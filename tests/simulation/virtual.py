@@ -22,6 +22,9 @@ EPOCH = 1795392000.0
 
 #: No honest moment takes so many rounds of the loop: something turns for ever without letting time pass.
 ROUNDS_MAX = 100_000
+#: Nor does a company of any size that runs here bring so many moments in so short a time: something looks again and
+#: again whether it is time, which on a real machine is a processor that never rests.
+MOMENTS_MAX, MOMENTS_WITHIN_S = 10_000, 40.0
 
 
 class Deadlock(RuntimeError):
@@ -29,7 +32,7 @@ class Deadlock(RuntimeError):
 
 
 class Livelock(RuntimeError):
-    """Something is always ready, and time stands still."""
+    """Something is always ready, and time stands still or creeps."""
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -57,7 +60,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         selector = _JumpingSelector()
         selector.jump = self._jump
-        self._virtual_s = 0.0
+        self._virtual_s = self._counted_from_s = 0.0
+        self._moments = 0
         super().__init__(selector)
         # The loop's own resolution is a nanosecond, which a year of virtual seconds no longer holds: what is due now
         # would for ever be due a little later.
@@ -77,6 +81,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
                 f"nothing is ready and no timer is set at {self._virtual_s:.3f} s; these tasks wait:\n{waiting}"
             )
         self._virtual_s += timeout
+        self._moments += 1
+        if self._moments == MOMENTS_MAX:
+            if self._virtual_s - self._counted_from_s < MOMENTS_WITHIN_S:
+                took_s = self._virtual_s - self._counted_from_s
+                raise Livelock(f"{MOMENTS_MAX} moments in {took_s:.3f} s, at {self._virtual_s:.3f} s")
+            self._moments, self._counted_from_s = 0, self._virtual_s
 
     def _remember(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.unhandled.append(context.get("exception") or RuntimeError(context["message"]))

@@ -91,6 +91,15 @@ class StartFailed(Line):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Line):
+    """The daemon ended by itself, which it never should; it is started again."""
+
+    kiosk: str
+    life: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reconfigured(Line):
     """From now on it runs by other settings, all of them told: `readers` (name to direction), `max_shift_s`,
     `repeat_tap_s`, `after_auto_clock_out`, `lookback_s`, `lookback_margin_s`, `requests_per_minute`, `settle_s`,
@@ -313,8 +322,8 @@ _OF_THE_RUN: Final = ("descriptors", "memory_kb")
 _KINDS: Final = {
     kind.__name__: kind
     for kind in (
-        Begun, Started, Stopped, Crashed, PowerCut, StartFailed, Reconfigured, ClockStepped, ClockSynchronised, Disk,
-        Presented, Shown, HumanDid, Decided, Ordered, Assigned, Network, Asked, Ending,
+        Begun, Started, Stopped, Crashed, PowerCut, StartFailed, Failed, Reconfigured, ClockStepped, ClockSynchronised,
+        Disk, Presented, Shown, HumanDid, Decided, Ordered, Assigned, Network, Asked, Ending,
     )
 }  # fmt: skip
 
