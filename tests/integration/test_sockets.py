@@ -624,3 +624,9 @@ def test_no_directory_is_needed_beforehand() -> None:
         assert stat.S_IMODE(bound.path.parent.stat().st_mode) & 0o700 == 0o700
         bound.remove()
         assert not bound.path.exists()
+
+
+def test_the_status_socket_serves_nothing_that_acts() -> None:
+    """Apart from the table that says so too: looking is GET, and whatever else there is wants control.sock."""
+    assert {route.path for route in ROUTES if route.access is Access.READ and route.method != "GET"} == set()
+    assert Access.ACT in {route.access for route in ROUTES if route.method == "POST"}

@@ -92,3 +92,31 @@ def test_taps_before_the_clock_is_right_get_their_true_second(tmp_path):
         await world.stop()
 
     run_virtual(main)
+
+
+def test_the_trust_of_a_boot_outlives_it(tmp_path):
+    """A badge nobody owns yet is tapped before NTP answers; it is assigned two boots later, with its true second."""
+
+    async def main(loop: VirtualTimeLoop) -> None:
+        world = World(loop, tmp_path, 9, company(1))
+        await world.start()
+        await until(world, 8 * HOUR)
+        await world.power_cut(2 * HOUR)
+        assert world.kiosk is not None
+        tapped = int(world.clock.true_now)
+        assert await world.kiosk.reader.tap("04C0FFEE") is Feedback.UNKNOWN_BADGE
+        await until(world, 11 * HOUR)
+        world.clock.synchronise()
+        await world.tap(world.people[0])  # who waits lets the service be asked for its time
+        await until(world, 11.5 * HOUR)
+        await world.power_cut(300)
+        world.clock.synchronise()
+        await world.tap(world.people[0])
+        await until(world, 12 * HOUR)
+        directory = world.kiosk.built.kiosk.directory
+        assigned = await directory.assign("04C0FFEE", world.people[0].user_id, by="test")
+        assert [(punch.second, punch.time_known) for punch in assigned.punches] == [(tapped, True)]
+        assert assigned.punches[0].reason == "out_of_order"  # it lies before what was punched since
+        await world.stop()
+
+    run_virtual(main)

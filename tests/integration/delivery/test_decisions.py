@@ -235,3 +235,32 @@ def test_a_punch_whose_request_may_have_been_recorded_is_not_replaced(tmp_path: 
         assert len(bench.sheet()) == 1
 
     on_bench(tmp_path, story)
+
+
+def test_what_a_decision_adds_is_journalled_with_who_and_when(tmp_path: Path) -> None:
+    """The punch that a person gave says who gave it and for which other one, with the time of the decision."""
+
+    async def story(bench: Bench) -> None:
+        punch = await bench.punch(ANNA, "clock_in", ago_s=30 * HOUR)
+        await asyncio.sleep(30)
+        now = bench.second()
+        resolved = await decisions(bench).resolve(punch, clock_out=bench.second(22 * HOUR), by="uid:1000")
+        assert resolved.added is not None
+        (line,) = [one for one in (await bench.history(resolved.added.id)).journal if one["action"] == "punch.decided"]
+        assert (line["by"], int(line["at"]), line["data"]) == ("uid:1000", now, {"for": punch})
+
+    on_bench(tmp_path, story)
+
+
+def test_a_given_time_does_not_reach_over_another_punch(tmp_path: Path) -> None:
+    """Two shifts of one person would overlap: the punch in between is named, and decided first."""
+
+    async def story(bench: Bench) -> None:
+        punch = await bench.punch(ANNA, "clock_in", ago_s=30 * HOUR)
+        between = await bench.punch(ANNA, "clock_in", ago_s=26 * HOUR)
+        await asyncio.sleep(30)
+        with pytest.raises(RefusedError, match=between):
+            await decisions(bench).resolve(punch, clock_out=bench.second(22 * HOUR), by="uid:0")
+        assert len(await bench.punches()) == 2
+
+    on_bench(tmp_path, story)

@@ -303,3 +303,16 @@ async def test_names_may_change_and_badges_stay(kit):
     punch = await kit.punch()
     await kit.database.write(lambda conn: put_employee(conn, "7", "Ann Smith", None))
     assert (await kit.find(punch)).name == "Ann Smith"
+
+
+@pytest.mark.parametrize("badge", [ANN, "04CC0003"], ids=["a punch", "an unknown badge"])
+async def test_a_tap_is_one_transaction(kit, badge):
+    """Tap, punch, and its place in the queue are begun once and committed once: no power cut comes in between."""
+    said: list[str] = []
+    await kit.database.read(lambda conn: conn.set_trace_callback(said.append))
+    await kit.tap(badge)
+    await kit.database.read(lambda conn: conn.set_trace_callback(None))
+    writes = [word.split()[0] for word in said if word.split()[0] in ("BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT")]
+    assert (writes[0], writes[-1]) == ("BEGIN", "COMMIT")
+    assert [word for word in writes if word in ("BEGIN", "COMMIT")] == ["BEGIN", "COMMIT"]
+    assert writes.count("INSERT") >= (3 if badge == ANN else 1)

@@ -64,12 +64,25 @@ def plans(lane: list[LanePunch], view: object, now: float, *, trusted: bool = Tr
     return plan_lane(lane, view, moment(now, trusted=trusted), Policy())  # type: ignore[arg-type]
 
 
-NOWS = st.integers(24 * 60, 60 * 60).map(lambda minutes: minutes / 60)
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[list[LanePunch], object, float]:
+    """A lane, a view and a time: soon after the last punch or long, with a read that is fresh, old or from before."""
+    lane, view = draw(lanes()), draw(views())
+    last = (lane[-1].punch.occurred_at - at(0)) / 3600
+    now = last + draw(st.one_of(st.sampled_from([1 / 3600, 3 / 3600, 0.01, 0.1]), st.integers(0, 60 * 60).map(_hours)))
+    if view is not None and draw(st.booleans()):
+        view = replace(view, requested_at=at(now) - draw(st.integers(0, 1000)))  # type: ignore[type-var]
+    return lane, view, now
 
 
-@given(lanes(), views(), NOWS, st.booleans())
-def test_never_a_request_outside_its_window_nor_on_an_untrusted_clock(lane, view, now, trusted):
+def _hours(minutes: int) -> float:
+    return minutes / 60
+
+
+@given(situations(), st.booleans())
+def test_never_a_request_outside_its_window_nor_on_an_untrusted_clock(situation, trusted):
     """Live requests lie inside the window and behind the service's now; none leaves without trust."""
+    lane, view, now = situation
     plan = plans(lane, view, now, trusted=trusted)
     if not trusted:
         assert plan.request is None
@@ -83,9 +96,10 @@ def test_never_a_request_outside_its_window_nor_on_an_untrusted_clock(lane, view
         assert step.end <= at(now) - SEND_AFTER_S
 
 
-@given(lanes(), views(), NOWS)
-def test_one_request_a_lane_and_only_for_its_own_pending_punches(lane, view, now):
+@given(situations())
+def test_one_request_a_lane_and_only_for_its_own_pending_punches(situation):
     """What is sent is for punches that may be sent, at their own second, never before an open attempt."""
+    lane, view, now = situation
     plan = plans(lane, view, now)
     if not isinstance(plan.request, Send):
         return
@@ -112,9 +126,10 @@ def test_one_request_a_lane_and_only_for_its_own_pending_punches(lane, view, now
             assert 1 <= step.end - step.start <= Policy().max_shift_s
 
 
-@given(lanes(), views(), NOWS)
-def test_no_punch_overtakes_an_earlier_one_that_could_go(lane, view, now):
+@given(situations())
+def test_no_punch_overtakes_an_earlier_one_that_could_go(situation):
     """Order per person: everything before the sent punch is settled, decided, or waits for a stated reason."""
+    lane, view, now = situation
     plan = plans(lane, view, now)
     if not isinstance(plan.request, Send):
         return
@@ -126,9 +141,10 @@ def test_no_punch_overtakes_an_earlier_one_that_could_go(lane, view, now):
         assert state not in (PunchState.PENDING, PunchState.IN_FLIGHT)
 
 
-@given(lanes(), views(), NOWS)
-def test_nothing_is_sent_that_a_read_contradicts(lane, view, now):
+@given(situations())
+def test_nothing_is_sent_that_a_read_contradicts(situation):
     """No clock-in inside a finished shift, no record over anything, no clock-out of a shift shown ended."""
+    lane, view, now = situation
     plan = plans(lane, view, now)
     if view is None or not isinstance(plan.request, Send):
         return
@@ -143,9 +159,10 @@ def test_nothing_is_sent_that_a_read_contradicts(lane, view, now):
             assert record.end is None
 
 
-@given(lanes(), views(), NOWS)
-def test_every_lane_gets_on_or_names_why_not(lane, view, now):
+@given(situations())
+def test_every_lane_gets_on_or_names_why_not(situation):
     """After the verdicts: a request, a time to look again, or all unfinished in held or review with a reason."""
+    lane, view, now = situation
     for _ in range(20):
         plan = plans(lane, view, now)
         if not plan.verdicts:
@@ -161,9 +178,10 @@ def test_every_lane_gets_on_or_names_why_not(lane, view, now):
         assert entry.punch.state not in (PunchState.PENDING, PunchState.IN_FLIGHT), "neither moving nor waiting"
 
 
-@given(lanes(), views(), NOWS)
-def test_a_read_answers_the_question_that_asked_for_it(lane, view, now):
+@given(situations())
+def test_a_read_answers_the_question_that_asked_for_it(situation):
     """No endless reading: with a read of this moment the same lane does not ask again at once."""
+    lane, view, now = situation
     plan = plans(lane, view, now)
     if not isinstance(plan.request, Read):
         return

@@ -326,3 +326,11 @@ def test_toggle_of_nothing_known_is_in():
     """Somebody's first tap ever is a clock-in, trusted or not."""
     for known, origin in itertools.product((True, False), Origin):
         assert toggle(moment(known=known, origin=origin), None, POLICY) is IN
+
+
+@pytest.mark.parametrize(("passed_s", "repeat"), [(20, True), (59, True), (61, False), (600, False)])
+@pytest.mark.parametrize("step_s", [-HOUR, -30, 30, HOUR])
+def test_what_the_wall_clock_shows_makes_no_repeat_and_hides_none(passed_s, repeat, step_s):
+    """Both times are known and the wall clock was set in between: the boot clock alone says how long it was."""
+    when = replace(moment(later=passed_s), at=T + passed_s + step_s)
+    assert repeats(when, punch(IN, 0), TOGGLE, POLICY) is repeat

@@ -1,0 +1,84 @@
+"""What the clocks' evidence is worth: trust, doubt, and the best known time of a moment. Times are Unix seconds."""
+
+from __future__ import annotations
+
+import pytest
+
+from daemon.clock import Timekeeper
+from drivers.reader import Evidence
+from tests.support.fake_clock import START, FakeClock
+
+HOUR = 3600.0
+
+
+def keeper(*, synchronised: bool) -> tuple[Timekeeper, FakeClock]:
+    """A kiosk that has just started."""
+    clock = FakeClock(synchronised=synchronised)
+    return Timekeeper(clock), clock
+
+
+def answered(timekeeper: Timekeeper, clock: FakeClock, off_s: float) -> None:
+    """The service answers at once; its clock is so far ahead of ours."""
+    seen = clock.now()
+    timekeeper.note_server_date(int(clock.wall + off_s), seen, seen)
+
+
+def test_a_clock_that_nothing_vouches_for_is_not_trusted():
+    """Neither is its time known, however often it is asked; once synchronised both are, and stay so in this boot."""
+    timekeeper, clock = keeper(synchronised=False)
+    assert [timekeeper.trusted for _ in range(3)] == [False] * 3
+    assert not timekeeper.best(clock.now()).known
+    clock.synchronised = True
+    assert timekeeper.trusted
+    clock.synchronised = False
+    assert timekeeper.trusted
+
+
+@pytest.mark.parametrize(
+    ("off_s", "trusted", "doubted"),
+    [(0, True, False), (9, True, False), (-9, True, False), (20, False, False), (45, False, True), (-45, False, True)],
+)
+def test_a_verified_date_vouches_or_disputes(off_s, trusted, doubted):
+    """Within 10 s of ours it makes the clock trusted, beyond 30 s doubted; in between it says nothing."""
+    timekeeper, clock = keeper(synchronised=False)
+    answered(timekeeper, clock, off_s)
+    assert (timekeeper.trusted, timekeeper.doubt is not None) == (trusted, doubted)
+
+
+def test_a_disputed_clock_is_not_trusted_whatever_ntp_says():
+    """Synchronised and an hour from the service: doubt, until a Date agrees."""
+    timekeeper, clock = keeper(synchronised=True)
+    assert timekeeper.trusted
+    answered(timekeeper, clock, HOUR)
+    assert not timekeeper.trusted
+    answered(timekeeper, clock, 0)
+    assert timekeeper.trusted
+
+
+def test_a_slow_answer_proves_nothing():
+    """The Date of an answer that took a minute may be of any moment of it."""
+    timekeeper, clock = keeper(synchronised=False)
+    sent = clock.now()
+    clock.advance(60)
+    timekeeper.note_server_date(int(clock.wall), sent, clock.now())
+    assert (timekeeper.trusted, timekeeper.doubt) == (False, None)
+
+
+def test_a_tap_before_the_clock_was_set_right_gets_its_time_from_the_boot_clock():
+    """Two hours behind at the tap, then synchronised: the tap was as long ago as the boot clock says."""
+    timekeeper, clock = keeper(synchronised=False)
+    clock.wall = START - 2 * HOUR
+    tapped = clock.now()
+    clock.advance(90)
+    clock.wall, clock.synchronised = START, True
+    assert timekeeper.trusted
+    assert timekeeper.best(tapped).at == pytest.approx(START - 90)
+    assert timekeeper.best(tapped).known
+
+
+def test_another_boots_time_is_known_by_that_boots_trust_alone():
+    """What this boot is worth says nothing of the one before it."""
+    timekeeper, _ = keeper(synchronised=True)
+    assert timekeeper.trusted
+    earlier = Evidence(START - HOUR, 5.0, "another boot", True)
+    assert not timekeeper.best(earlier).known
