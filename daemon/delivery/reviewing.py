@@ -13,6 +13,11 @@ from daemon.timesheets.timesheet import ShiftRecord
 #: A clock-out in review for one of these goes again when its shift is open (again).
 _WANT_AN_OPEN_SHIFT = ("no_open_shift", "auto_clocked_out", "already_clocked_out", "shift_gone")
 
+#: A read need not show what the service refused for: a shift left open for a week is on no list of today. What looked
+#: mended and was refused again therefore waits, the first time so long, then twice as long each time.
+_AGAIN_S = 900.0
+_DOUBLINGS_MAX = 8
+
 
 def take_up(walk: Walk, index: int) -> None:
     """Deliver or release a punch in review if the view shows it recorded, or its obstacle is gone."""
@@ -29,8 +34,16 @@ def take_up(walk: Walk, index: int) -> None:
     if (record := _recorded(walk, index)) is not None:
         default = RecordedAs.CLOCK_IN if punch.direction is Direction.CLOCK_IN else RecordedAs.CLOCK_OUT
         walk.deliver(index, record, default, outcome="found")
-    elif _unobstructed(walk, index) and not entry.outcome_unknown:
+    elif _unobstructed(walk, index) and not entry.outcome_unknown and _rested(walk, index):
         walk.settle(index, PunchState.PENDING)
+
+
+def _rested(walk: Walk, index: int) -> bool:
+    """Whether it may be tried again by now: the first time at once, then with growing pauses."""
+    entry, view = walk.lane[index], walk.view
+    assert view is not None
+    again = entry.punch.attempts - 2
+    return again < 0 or view.requested_at >= entry.since + _AGAIN_S * 2 ** min(again, _DOUBLINGS_MAX)
 
 
 def _recorded(walk: Walk, index: int) -> ShiftRecord | None:
