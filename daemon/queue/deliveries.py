@@ -18,6 +18,10 @@ _FINAL: Final = (PunchState.DELIVERED, PunchState.DISCARDED)
 
 #: Planning looks at so many punches of one person at a time; what lies behind them has its turn when they moved.
 HEAD_MAX: Final = 8
+#: A look-up takes a shift that begins this near for the one it looks for, unless it is another punch's own.
+BESIDE_S: Final = 15 * 60
+#: People who tap more often than every few seconds are no people.
+BESIDE_MAX: Final = 200
 
 _UNFINISHED = "state NOT IN ('delivered', 'discarded')"
 _ATTEMPT_COLUMNS = "id, kind, step, sent_at, ended_at, outcome, status, request_id, detail"
@@ -58,6 +62,14 @@ _HEAD = (
     SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
     WHERE user_id = ? AND {_UNFINISHED} AND state = 'review' ORDER BY order_at DESC, punch_seq DESC LIMIT {HEAD_MAX}""",
 )
+#: What was delivered so near to a request without a known outcome (BESIDE_S) that its shift could be taken for it.
+_BESIDE = f"""
+    SELECT p.order_at, p.seq FROM deliveries f INDEXED BY deliveries_unfinished
+    CROSS JOIN punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
+    WHERE f.user_id = ? AND f.{_UNFINISHED} AND f.state = 'in_flight'
+        AND p.user_id = f.user_id AND p.order_at BETWEEN f.order_at - {BESIDE_S} AND f.order_at + {BESIDE_S}
+        AND d.remote_id IS NOT NULL
+    LIMIT {BESIDE_MAX}"""
 _NEIGHBOUR = """
     SELECT p.order_at, p.seq FROM punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
     WHERE p.user_id = ? AND (p.order_at, p.seq) {side} (?, ?) AND d.state <> 'discarded'
@@ -141,9 +153,10 @@ def count_reviews(conn: sqlite3.Connection) -> int:
 def load_lane(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
     """The person's unfinished punches, and of the others those right before and right after each, in lane order.
 
-    Discarded punches are left out, as if they were not there.
+    Beside a request whose outcome is not known also those whose shifts could be taken for what it wrote. Discarded
+    punches are left out, as if they were not there.
     """
-    return _with_neighbours(conn, user_id, conn.execute(_LANE_UNFINISHED, (user_id,)).fetchall())
+    return _with_context(conn, user_id, conn.execute(_LANE_UNFINISHED, (user_id,)).fetchall())
 
 
 def find_lane_punch(conn: sqlite3.Connection, punch_id: str) -> LanePunch | None:
@@ -155,11 +168,11 @@ def find_lane_punch(conn: sqlite3.Connection, punch_id: str) -> LanePunch | None
 def load_head(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
     """As `load_lane`, but at most HEAD_MAX of each kind: costs the same however long the lane is."""
     chosen = {place for statement in _HEAD for place in conn.execute(statement, (user_id,))}
-    return _with_neighbours(conn, user_id, sorted(chosen))
+    return _with_context(conn, user_id, sorted(chosen))
 
 
-def _with_neighbours(conn: sqlite3.Connection, user_id: str, chosen: list[tuple[float, int]]) -> list[LanePunch]:
-    places = set(chosen)
+def _with_context(conn: sqlite3.Connection, user_id: str, chosen: list[tuple[float, int]]) -> list[LanePunch]:
+    places = {*chosen, *conn.execute(_BESIDE, (user_id,))}
     for order_at, seq in chosen:
         for neighbour in (_BEFORE, _AFTER):
             places.update(conn.execute(neighbour, (user_id, order_at, seq)))

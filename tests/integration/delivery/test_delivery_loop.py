@@ -89,6 +89,22 @@ def test_a_lost_answer_is_looked_up_and_never_doubles(
     on_bench(tmp_path, story)
 
 
+def test_a_lost_request_is_not_found_in_an_earlier_shift_of_the_same_person(tmp_path: Path) -> None:
+    """Short stays that all arrived after an outage: the one whose request was lost goes again, each is there once."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.faults.set(kind=Kind.RESET, path="*/clock-in", processed=False, skip=2, count=1)
+        stays = [(bench.second(minutes * 60), bench.second(minutes * 60 - 60)) for minutes in (14, 11, 8, 5)]
+        for minutes in (14, 11, 8, 5):
+            await bench.punch(ANNA, "clock_in", ago_s=minutes * 60)
+            await bench.punch(ANNA, "clock_out", ago_s=minutes * 60 - 60)
+        await asyncio.sleep(120)
+        assert bench.sheet() == [(ANNA, came, left) for came, left in stays]
+        assert await bench.all_delivered()
+
+    on_bench(tmp_path, story)
+
+
 def test_a_crash_between_the_journal_and_the_answer_is_looked_up(tmp_path: Path) -> None:
     """Killed while the request is out and processed: after the restart it is found, not sent again."""
 

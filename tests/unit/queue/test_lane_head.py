@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from daemon.delivery.policy import ROUNDING_MAX_S
 from daemon.model import Direction, PunchState
 from daemon.queue import deliveries
-from daemon.queue.deliveries import HEAD_MAX
+from daemon.queue.deliveries import BESIDE_S, HEAD_MAX
 from tests.support.rows import Rows
 
 
@@ -35,6 +36,17 @@ def test_old_reviews_do_not_push_live_punches_out(rows: Rows) -> None:
     head = deliveries.load_head(rows.conn, "7")
     assert head[-1].punch.id == ids[-1]
     assert not head[-1].context
+
+
+def test_beside_an_unknown_outcome_stands_what_its_shift_could_be_taken_for(rows: Rows) -> None:
+    """Delivered punches a quarter of an hour around it are there for its sake, older ones are not."""
+    delivered = [rows.delivered(at=1000.0 + 180 * n) for n in range(10)]
+    out = rows.punch(at=1000.0 + 180 * 10)
+    deliveries.begin_attempt(rows.conn, "open_shift", {}, [out.id], 5000.0)
+    head = deliveries.load_head(rows.conn, "7")
+    assert [entry.punch.id for entry in head] == [*(punch.id for punch in delivered[5:]), out.id]
+    assert [entry.context for entry in head] == [True] * 5 + [False]
+    assert BESIDE_S >= ROUNDING_MAX_S
 
 
 def test_the_head_costs_what_it_shows(rows: Rows) -> None:
