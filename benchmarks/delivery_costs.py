@@ -233,6 +233,10 @@ class Instant:
         """There is none."""
         return False
 
+    def abandon(self) -> bool:
+        """Every answer is there at once."""
+        return False
+
     async def aclose(self) -> None:
         """Nothing is kept."""
 

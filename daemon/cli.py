@@ -98,12 +98,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(path: Path, secrets: log.Secrets) -> int:
     """Run the service to its end; the exit code. What ended it goes to stderr, in lines for people."""
     from daemon import app  # `check` and `--help` do without all that a service loads
+    from daemon.resolving import ResolvingLoop
 
     # Nothing of the memory, with badges and the key in it, is left behind, however the service was started.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     notifier = Notifier.from_environment(os.environ)
     try:
-        asyncio.run(app.run(load(path), app.Surroundings(notifier=notifier, secrets=secrets)))
+        with asyncio.Runner(loop_factory=ResolvingLoop) as runner:
+            runner.run(app.run(load(path), app.Surroundings(notifier=notifier, secrets=secrets)))
     except PunchdError as error:
         click.echo(f"punchd: {error.message}", err=True)
         notifier.status(error.message)

@@ -36,6 +36,7 @@ class Gate:
         self.detail: str | None = None
         self.offline_since: float | None = None
         self._failures = 0
+        self._given_up = False
         self._until = 0.0
         self._last_try_at = 0.0
         self._backoff_max_s = backoff_max_s
@@ -61,6 +62,9 @@ class Gate:
     def note(self, reach: Reach, detail: str | None, now: float) -> None:
         """An answer, or the lack of one."""
         self._last_try_at = now
+        given_up, self._given_up = self._given_up, False
+        if given_up and reach in (Reach.UNREACHED, Reach.UNCLEAR):
+            return  # it hung on the way that is gone, and says nothing of the one that is there now
         if reach in (Reach.UNREACHED, Reach.UNCLEAR, Reach.CERTIFICATE_TIME):
             self._failures += 1
             self._until = now + backoff_s(self._failures, self._backoff_max_s, self._rng)
@@ -81,11 +85,13 @@ class Gate:
         since = self.halt.since if self.halt is not None else now
         self.halt = Halt(code, detail, since, now + HALT_RETRY_S)
 
-    def retry(self, now: float, *, spread_s: float = 0.0) -> None:
+    def retry(self, now: float, *, spread_s: float = 0.0, given_up: bool = False) -> None:
         """Something changed (a person asked, the key file, a link): the next request may be tried at once.
 
         What changed for many kiosks alike (a link) is tried within `spread_s`, so that they do not come back in step.
+        `given_up`: a request that was out has just been given up, and its failure is no reason for a pause.
         """
+        self._given_up = given_up
         self._until = now + self._rng.uniform(0.0, spread_s)
         self._failures = min(self._failures, 1)
         if self.halt is not None:

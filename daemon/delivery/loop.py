@@ -152,6 +152,7 @@ class Delivery:
     async def stop(self, grace_s: float) -> None:
         """End `run` after the request that is out, if its answer comes within `grace_s`; the caller cancels it then."""
         self._stopping = self._asking.closed = True
+        self._timesheet.abandon()
         self._news.set()
 
     # --- what others ask of it
@@ -167,8 +168,9 @@ class Delivery:
         self._news.set()
 
     def network_changed(self) -> None:
-        """A link or route changed: what failed may work now."""
-        self.gate.retry(self._timekeeper.now(), spread_s=LINK_SPREAD_S)
+        """A link or route changed: what failed may work now, and what hangs on the old way is given up."""
+        given_up = self._timesheet.abandon()
+        self.gate.retry(self._timekeeper.now(), spread_s=LINK_SPREAD_S, given_up=given_up)
         self._news.set()
 
     async def sync_now(self) -> None:

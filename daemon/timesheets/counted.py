@@ -34,6 +34,10 @@ class Counted:
         """The other one's."""
         return await self._timesheet.reload_key()
 
+    def abandon(self) -> bool:
+        """The other one's."""
+        return self._timesheet.abandon()
+
     async def aclose(self) -> None:
         """The other one's."""
         await self._timesheet.aclose()

@@ -387,5 +387,12 @@ class Timesheet(Protocol):
     async def reload_key(self) -> bool:
         """Read the key again; True when it changed. Raises ConfigError when it cannot be read."""
 
+    def abandon(self) -> bool:
+        """Wait no longer for a request that is out and surely changes nothing: one that has not left, or only reads.
+
+        It ends at once, as NotSent or Uncertain. What may have changed something is waited for as before. True when
+        there was one to give up.
+        """
+
     async def aclose(self) -> None:
         """Drop kept connections."""

@@ -91,6 +91,7 @@ class Client:
     ) -> None:
         self._base = _checked(base_url)
         self._overall_s = timeout_s * _OVERALL
+        self._out: set[_Sending] = set()
         _hush()
         self._http = httpx.AsyncClient(
             base_url=self._base,
@@ -121,15 +122,24 @@ class Client:
 
     async def send(self, request: Request, headers: Mapping[str, str]) -> Answer | NotSent | CertificateTime:
         """Send it once. Never raises for what the network or the service does."""
-        sending = _Sending()
+        sending = _Sending(changes=request.method != "GET")
         try:
-            async with asyncio.timeout(self._overall_s):
+            async with asyncio.timeout(self._overall_s) as sending.limit:
+                self._out.add(sending)
                 return await self._exchange(request, headers, sending)
         except TimeoutError:
-            error: Exception = httpx.ReadTimeout(f"no whole answer within {self._overall_s:g} s")
+            waited = f"no whole answer within {self._overall_s:g} s"
+            error: Exception = httpx.ReadTimeout("given up: the network changed" if sending.abandoned else waited)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as failed:
             error = failed
+        finally:
+            self._out.discard(sending)
         return self._failed(error, sending)
+
+    def abandon(self) -> bool:
+        """End every request at once that surely changes nothing: one that has not left, or only reads. Whether any."""
+        given_up = [sending for sending in self._out if sending.abandon()]
+        return bool(given_up)
 
     async def aclose(self) -> None:
         """Drop kept connections."""
@@ -167,8 +177,12 @@ class Client:
 class _Sending:
     """How far a request came, by the trace of the layer that writes it (other transports leave none)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, changes: bool) -> None:
         self.answer: Answer | None = None
+        #: Its time limit, once it is under way.
+        self.limit: asyncio.Timeout | None = None
+        self.abandoned = False
+        self._changes = changes
         self._traced = False
         self._began = False
 
@@ -177,6 +191,14 @@ class _Sending:
         self._traced = True
         if event.endswith("send_request_headers.started") and getattr(info.get("request"), "method", b"") != b"CONNECT":
             self._began = True
+
+    def abandon(self) -> bool:
+        """Let its time be up, unless it may change something. (What begins to be written meanwhile counts as sent.)"""
+        if self.limit is None or (self._changes and not self.surely_not) or self.limit.expired():
+            return False
+        self.abandoned = True
+        self.limit.reschedule(asyncio.get_running_loop().time())
+        return True
 
     @property
     def surely_not(self) -> bool:

@@ -98,6 +98,10 @@ class ConnecteamTimesheet:
         """Read the key again; True when it changed. Raises ConfigError when it cannot be read."""
         return self._identity.reload()
 
+    def abandon(self) -> bool:
+        """Wait no longer for a request that has not left, or that only reads; whether there was one."""
+        return self._client.abandon()
+
     async def aclose(self) -> None:
         """Drop kept connections."""
         await self._client.aclose()
