@@ -25,7 +25,7 @@ class Scale:
     idle_s: float
 
 
-FULL = Scale(rounds=7, taps=300, cards=60, flushed=200, stored=(0, 10_000, 200_000), starts=7, idle_s=20.0)
+FULL = Scale(rounds=7, taps=300, cards=110, flushed=200, stored=(0, 10_000, 200_000), starts=7, idle_s=20.0)
 #: Shows that each figure can be taken; the figures themselves mean little.
 QUICK = Scale(rounds=1, taps=10, cards=2, flushed=8, stored=(0, 1_000), starts=1, idle_s=1.0)
 

@@ -36,13 +36,15 @@ class Tap:
     """One presentation of a badge. Compared by identity: two equal presentations are two taps.
 
     `badge` is in canonical form (drivers/badge.py). `stated_at` (Unix seconds) is set only by the
-    simulated reader, when somebody says that the tap happened at another time than now.
+    simulated reader, when somebody says that the tap happened at another time than now; likewise `by`, which names who
+    asked for it.
     """
 
     reader: str
     badge: str
     evidence: Evidence
     stated_at: float | None = None
+    by: str | None = None
 
 
 class Feedback(enum.Enum):

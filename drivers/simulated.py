@@ -27,12 +27,12 @@ class SimulatedReader:
         #: What people were shown, oldest first.
         self.shown: deque[tuple[Tap, Feedback]] = deque(maxlen=SHOWN_MAX)
 
-    async def present(self, badge: str, stated_at: float | None = None) -> Tap:
+    async def present(self, badge: str, stated_at: float | None = None, by: str | None = None) -> Tap:
         """Present a badge now, or as if at `stated_at` (Unix seconds); the tap that `taps` will yield.
 
         Raises ReaderUnavailable when the reader is not open or does not keep up, and ValueError for what is no badge.
         """
-        tap = Tap(self.name, canonical(badge), self._evidence(), stated_at)
+        tap = Tap(self.name, canonical(badge), self._evidence(), stated_at, by)
         if self._inbox.ended:
             raise ReaderUnavailable(f"cannot tap on {self.name}: the reader is not open; see punchctl readers")
         if not self._inbox.put(tap):

@@ -13,6 +13,7 @@ from daemon.intake.placing import Desk, insert, judge
 from daemon.model import Badge, BadgeState, Employee, Punch, TapAnswer, TapResult
 from daemon.queue.people import badge_owner, find_employee
 from daemon.queue.queue import insert_tap
+from daemon.queue.records import journal
 from drivers.reader import Tap
 
 
@@ -44,7 +45,16 @@ class Admitted:
 
 
 def admit(conn: sqlite3.Connection, arrival: Arrival, wish: Wish | None, desk: Desk) -> Admitted:
-    """Store a tap and what it comes to."""
+    """Store a tap and what it comes to; of one that somebody asked for, also who."""
+    admitted = _admit(conn, arrival, wish, desk)
+    tap, answer = arrival.tap, admitted.answer
+    if tap.by is not None:
+        told = {"reader": tap.reader, "result": answer.result.value}
+        journal(conn, desk.now, tap.by, "tap.simulated", answer.punch.id if answer.punch else None, told)
+    return admitted
+
+
+def _admit(conn: sqlite3.Connection, arrival: Arrival, wish: Wish | None, desk: Desk) -> Admitted:
     if arrival.doubted:
         note_doubt(conn, arrival.tap.evidence.boot_id)
     known, owner = badge_owner(conn, arrival.tap.badge)

@@ -22,7 +22,7 @@ __all__ = ["Limits", "ReaderState", "ReaderStatus", "Readers"]
 class Simulated(Protocol):
     """A reader whose badges are presented by calls."""
 
-    async def present(self, badge: str, stated_at: float | None = None) -> Tap:
+    async def present(self, badge: str, stated_at: float | None = None, by: str | None = None) -> Tap:
         """Present a badge; the tap that `taps` will yield. Raises ReaderUnavailable, and ValueError for no badge."""
 
 
@@ -68,8 +68,10 @@ class Readers:
         if fatal is not None:
             raise fatal
 
-    async def tap(self, reader: str, badge: str, at: float | None) -> TapAnswer:
+    async def tap(self, reader: str, badge: str, at: float | None, by: str | None = None) -> TapAnswer:
         """Present a badge on a simulated reader, now or as if at `at` (Unix seconds); the answer after the commit.
+
+        `by` is who asked, for the journal.
 
         Raises NotFoundError for an unknown reader, InvalidInputError for what is no badge, RefusedError for a reader
         that is not simulated (`not_simulated`) or does not take taps now (`reader_lost`).
@@ -85,7 +87,7 @@ class Readers:
                 code="not_simulated",
             )
         try:
-            tap = await simulated.present(badge, at)
+            tap = await simulated.present(badge, at, by)
         except ReaderUnavailable as error:
             raise RefusedError(str(error), code="reader_lost") from error
         except ValueError as error:
