@@ -46,6 +46,8 @@ CODES: Final = (
          "Free some space, or give it a larger disk, before taps can no longer be stored."),
     Code("reader_lost:NAME", Leaves.YES, "This reader takes no taps: unplugged, or its service (pcscd) is gone.",
          "Plug it in again; `punchctl readers` and `punchctl doctor` say more."),
+    Code("reader_silent:NAME", Leaves.YES, "This reader is there, but silent for far longer than is usual for it.",
+         "Hold a badge to it; if it stays dark, unplug it and plug it in again (`alerts.silent_reader_hours`)."),
     Code("halted", Leaves.YES, "The service refuses the key: nothing is delivered. Taps are kept.",
          "Give punchd a valid key; a changed key file is noticed by itself."),
     Code("misconfigured", Leaves.YES, "The service does not know the time clock, or refuses everybody alike.",

@@ -209,7 +209,7 @@ def _assemble(
         sockets=Sockets(kiosk, admin_group=config.kiosk.admin_group) if around.outside else None,
         readers=readers,
         close_intake=intake.close,
-        watches=_watches(kiosk, intake, delivery, around, readers.stuck, lambda: reload.run(orders.reload)),
+        watches=_watches(kiosk, intake, delivery, around, readers, lambda: reload.run(orders.reload)),
         alarms=alarms,
         events=events,
     )
@@ -269,7 +269,7 @@ def _watches(
     intake: Intake,
     delivery: Delivery,
     around: Surroundings,
-    stuck: Callable[[], list[str]],
+    readers: Readers,
     reload: Callable[[], Awaitable[None]],
 ) -> tuple[Watch, ...]:
     """What is looked after beside the work, by name."""
@@ -288,7 +288,7 @@ def _watches(
         events=kiosk.events,
         state=lambda: delivery.status().state,
     )
-    watchdog = Watchdog(notifier=around.notifier, database=kiosk.database, stuck=stuck)
+    watchdog = Watchdog(notifier=around.notifier, database=kiosk.database, stuck=readers.stuck)
     database = DatabaseWatch(database=kiosk.database, alarms=kiosk.alarms, events=kiosk.events)
     copy = CopyWatch(database=kiosk.database, alarms=kiosk.alarms)
     always: tuple[Watch, ...] = (
@@ -301,7 +301,7 @@ def _watches(
         return always
     return (
         *always,
-        *upkeep(kiosk.config, kiosk.database, kiosk.timekeeper, kiosk.alarms, around.rng, system_tls),
+        *upkeep(kiosk.config, kiosk.database, kiosk.timekeeper, kiosk.alarms, around.rng, system_tls, readers.status),
         ("status_line", status.run),
         ("event_loop", kiosk.tallies.watch_lag),
         ("watchdog", watchdog.run),

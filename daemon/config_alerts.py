@@ -22,6 +22,7 @@ class AlertsConfig:
     quiet: tuple[int, int] | None = None
     gap_s: float = 900
     queue_hours: float = 6
+    silent_reader_hours: float = 24
 
 
 def alerts_config(values: Mapping[str, Any]) -> AlertsConfig:
@@ -33,6 +34,7 @@ def alerts_config(values: Mapping[str, Any]) -> AlertsConfig:
         quiet=values["quiet"] or None,
         gap_s=values["gap_minutes"] * 60,
         queue_hours=values["queue_hours"],
+        silent_reader_hours=values["silent_reader_hours"],
     )
 
 

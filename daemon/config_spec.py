@@ -190,6 +190,9 @@ KEYS: Final = (
         "minutes", 0, 1440),
     Key("alerts", "queue_hours", Kind.NUMBER, "Punches that have waited longer than this to be delivered are an alarm;"
         " 0 for never.", 6, "hours", 0, 1000),
+    Key("alerts", "silent_reader_hours", Kind.NUMBER, "A reader that is open and was not heard for at least this long,"
+        " and for twice its longest pause so far, is an alarm; of several readers only while people tap at another. 0"
+        " for never.", 24, "hours", 0, 8760),
 )  # fmt: skip
 
 

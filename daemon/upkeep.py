@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from daemon.alarms import Alarm, Alarms
 from daemon.alerts.alerts import Alerts
@@ -16,6 +16,7 @@ from daemon.clock import Timekeeper
 from daemon.config import Config
 from daemon.keeping import DiskWatch, QueueWatch, RetentionWatch
 from daemon.queue.database import Database
+from daemon.silence import Listening, SilenceWatch
 
 Watch = tuple[str, Callable[[], Awaitable[None]]]
 
@@ -27,12 +28,17 @@ def upkeep(
     alarms: Alarms,
     rng: random.Random,
     tls: Callable[[], ssl.SSLContext],
+    readers: Callable[[], Sequence[Listening]],
 ) -> tuple[Watch, ...]:
     """The watches by name; they hear of alarms beside whoever heard of them before. `tls` is asked only for a url."""
     disk = DiskWatch(config.kiosk.state_dir, alarms=alarms)
     queue = QueueWatch(config.alerts.queue_hours, database=database, timekeeper=timekeeper, alarms=alarms)
     retention = RetentionWatch(config.delivered_days, database=database, timekeeper=timekeeper)
+    silence = SilenceWatch(
+        config.alerts.silent_reader_hours, readers=readers, database=database, timekeeper=timekeeper, alarms=alarms
+    )
     watches: list[Watch] = [("disk", disk.run), ("queue_age", queue.run), ("retention", retention.run)]
+    watches.append(("silence", silence.run))
     listeners = [alarms.on_change, disk.heard]
     channels = _channels(config, tls)
     if channels:

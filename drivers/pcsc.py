@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Any
 
 from drivers import apdu, pcsc_words
 from drivers.inbox import WAITING_MAX, Inbox, from_thread, in_thread
-from drivers.pcsc_watch import CardWatch, Presentation, show
-from drivers.reader import EvidenceSource, Feedback, ReaderUnavailable, Tap
+from drivers.pcsc_watch import WAIT_S, CardWatch, Presentation, show
+from drivers.reader import EvidenceSource, Feedback, ReaderLost, ReaderUnavailable, Tap
 
 #: A cancelled wait returns at once; it is cancelled again after this, in case it was just about to begin.
 CANCEL_AGAIN_S = 0.1
+#: Reading a card and handing it over takes well under a second, on a slow reader too.
+HANG_S = 60.0
 #: A thread that hangs in a broken device is left behind after so many waits; it ends with the process.
 WAITS_MAX = 50
 
@@ -32,6 +35,9 @@ class PcscReader:
         self._inbox = Inbox.unopened(name)
         self._watch: CardWatch | None = None
         self._ended: asyncio.Future[None] | None = None
+        self._hang: asyncio.TimerHandle | None = None
+        #: How long one wait for cards lasts, and how much later it is given up for hanging.
+        self.wait_s, self.hang_s = WAIT_S, HANG_S
         #: Where each recent tap was made, for its feedback; as many as can wait for one.
         self._places: OrderedDict[Tap, str] = OrderedDict()
 
@@ -44,7 +50,7 @@ class PcscReader:
         def on_card(presentation: Presentation) -> None:
             from_thread(loop, self._take, inbox, presentation)
 
-        watch = CardWatch(self._scard, self._match, self._evidence, on_card)
+        watch = CardWatch(self._scard, self._match, self._evidence, on_card, self.wait_s)
         opening = in_thread(watch.open, f"{self.name}-open")
         try:
             await asyncio.shield(opening)
@@ -54,6 +60,7 @@ class PcscReader:
         self._inbox, self._watch = inbox, watch
         self._ended = in_thread(watch.run, f"{self.name}-watch")
         self._ended.add_done_callback(lambda ended: inbox.end(None if ended.cancelled() else ended.exception()))
+        self._look_alive(watch, inbox)
 
     def taps(self) -> AsyncIterator[Tap]:
         """Yield one Tap a presentation. Raises ReaderLost when pcscd ends or the last reader is unplugged."""
@@ -65,8 +72,18 @@ class PcscReader:
         if place is not None and apdu.has_lights(place):
             await in_thread(lambda: show(self._scard, place, apdu.show(feedback)), f"{self.name}-feedback")
 
+    def _look_alive(self, watch: CardWatch, inbox: Inbox) -> None:
+        """End the taps when a wait for cards does not end: pcscd hangs. Looks again when the next should be over."""
+        overdue_s = time.monotonic() - watch.waiting_since - self.wait_s - self.hang_s
+        if overdue_s >= 0:
+            inbox.end(ReaderLost(pcsc_words.HANGS))
+        else:
+            self._hang = asyncio.get_running_loop().call_later(-overdue_s + 0.01, self._look_alive, watch, inbox)
+
     async def close(self) -> None:
         """Let go of pcscd. Returns when nothing of this opening runs any more."""
+        if self._hang is not None:
+            self._hang.cancel()
         watch, ended = self._watch, self._ended
         self._watch = self._ended = None
         self._places.clear()

@@ -1,12 +1,14 @@
 """The thread's side of the NFC driver: waits in PC/SC for cards, and reads them.
 
-One blocking SCardGetStatusChange without a time limit watches every reader and their coming and going; between events
-nothing runs. pyscard's own CardMonitor is not used: its thread ends for good when pcscd restarts (facts 4.1).
+One blocking SCardGetStatusChange watches every reader and their coming and going; between events nothing runs, but
+every ten minutes pcscd is asked anew, so that one that hangs is noticed. pyscard's own CardMonitor is not used: its
+thread ends for good when pcscd restarts (facts 4.1).
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,8 @@ from drivers.reader import Evidence, EvidenceSource, ReaderLost, ReaderUnavailab
 PNP = r"\\?PnP?\Notification"
 #: pcscd refuses to watch more than 16 names at once, and one is PNP.
 READERS_MAX = 15
+#: How long one wait lasts. pcscd that does not answer to its end hangs, and takes no cards either.
+WAIT_S = 600.0
 #: A card that is being put down loses contact for a moment: reading it again is what the person would do.
 ATTEMPTS_MAX = 3
 
@@ -42,16 +46,24 @@ class CardWatch:
     """
 
     def __init__(
-        self, scard: Any, match: str, evidence: EvidenceSource, on_card: Callable[[Presentation], None]
+        self,
+        scard: Any,
+        match: str,
+        evidence: EvidenceSource,
+        on_card: Callable[[Presentation], None],
+        wait_s: float = WAIT_S,
     ) -> None:
         self._scard = scard
         self._match = match
         self._evidence = evidence
         self._on_card = on_card
+        self._wait_s = wait_s
         self._lock = threading.Lock()
         self._context: Any = None
         self._stopping = False
         self._states: dict[str, int] = {}
+        #: When it last waited for a card anew, by time.monotonic.
+        self.waiting_since = time.monotonic()
         self._quiet: set[str] = set()
 
     def open(self) -> None:
@@ -71,7 +83,8 @@ class CardWatch:
         """Watch until `stop`. Raises ReaderLost when pcscd ends or the last reader goes."""
         try:
             while not self._stopping:
-                self._look(self._scard.INFINITE)
+                self.waiting_since = time.monotonic()
+                self._look(int(self._wait_s * 1000))
         finally:
             self.release()
 

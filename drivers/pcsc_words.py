@@ -17,6 +17,11 @@ NO_LIBRARY = (
     " apt-get install python3-pyscard, or pip install 'punchd[nfc]'"
 )
 
+HANGS = (
+    "cannot read cards any more: pcscd gives no sign of life; systemctl restart pcscd; if that does not help, unplug"
+    " the reader and plug it in again"
+)
+
 _MEANINGS = {
     NO_SERVICE: "pcscd is not running; apt-get install pcscd, then systemctl enable --now pcscd.socket",
     COMM_ERROR: "pcscd ended while it was in use; see journalctl -u pcscd",

@@ -65,7 +65,8 @@ class Limits:
     close_timeout_s: float = 5.0
     #: A commit that a slow card drags out takes seconds; an answer that takes longer than this will not come.
     answer_max_s: float = 60.0
-    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=1.0, max_s=30.0, stable_s=60.0))
+    #: Whoever plugs a reader in again stands before it: it is noticed within 5 s, for one look at the device each time.
+    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=1.0, max_s=5.0, stable_s=60.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
@@ -224,8 +226,8 @@ async def test_it_beeps_after_the_answer_and_not_by_itself(pcscd_home: Path) -> 
     assert card.commands[2:] == [bytes.fromhex("FF0040280402000101")]
 
 
-async def test_idle_is_one_wait_without_a_limit(rig: PcscRig) -> None:
-    """Between cards the thread sits in one call that has no time limit: it wakes for what happens, for nothing else."""
+async def test_idle_is_one_wait_of_minutes(rig: PcscRig) -> None:
+    """Between cards the thread is in one call of ten minutes: it wakes for what happens, and to see if pcscd lives."""
     counted = CountedScard()
     presented: queue.Queue[Presentation] = queue.Queue()
     watch = CardWatch(counted, "", SystemClock().now, presented.put)
@@ -245,7 +247,24 @@ async def test_idle_is_one_wait_without_a_limit(rig: PcscRig) -> None:
         await asyncio.to_thread(thread.join, 0.1)
     assert seen.badge == FIRST_BADGE
     assert presented.empty()
-    assert set(counted.limits[1:]) == {counted.INFINITE}
+    assert set(counted.limits[1:]) == {600_000}
+
+
+async def test_a_pcscd_that_hangs_is_a_reader_lost(rig: PcscRig) -> None:
+    """pcscd that answers is asked again and again, and cards are read; one that stops answering is told, in words."""
+    rig.reader.wait_s, rig.reader.hang_s = 0.02, 5.0
+    await rig.reader.open()
+    async with aclosing(rig.reader.taps()) as taps:
+        for badge in (FIRST_BADGE, SECOND_BADGE):
+            await rig.present(badge)
+            assert (await next_tap(taps)).badge == badge
+            await rig.take_away()
+        os.kill(rig.pcscd.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(ReaderLost, match="no sign of life"):
+                await next_tap(taps)
+        finally:
+            os.kill(rig.pcscd.pid, signal.SIGCONT)
 
 
 def _sits_in_poll(thread_id: int) -> None:
