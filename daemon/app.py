@@ -157,6 +157,7 @@ def _assemble(
         events=events,
         rng=around.rng,
         requests_per_minute=config.connecteam.requests_per_minute,
+        requests_per_day=config.connecteam.requests_per_day,
         zone=config.kiosk.timezone,
     )
     intake = Intake(
@@ -221,6 +222,7 @@ def apply(config: Config, intake: Intake, delivery: Delivery, secrets: Secrets) 
     intake.rules = Rules.of(config.attendance, config.readers)
     delivery.change_rules(policy_of(config))
     delivery.pacer.requests_per_minute = config.connecteam.requests_per_minute
+    delivery.pacer.requests_per_day = config.connecteam.requests_per_day
     hide_secrets(config, secrets)
 
 

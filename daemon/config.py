@@ -56,6 +56,7 @@ class ConnecteamConfig:
     lookback_s: int = 12 * 3600
     lookback_margin_s: int = 600
     requests_per_minute: int = 60
+    requests_per_day: int | None = None
     timeout_s: float = 15
     settle_s: float = 5
     backoff_max_s: float = 300
@@ -155,6 +156,7 @@ def _config(raw: Raw, credentials: Credentials, environment: Mapping[str, str]) 
             lookback_s=round(connecteam["lookback_hours"] * 3600),
             lookback_margin_s=round(connecteam["lookback_margin_minutes"] * 60),
             requests_per_minute=connecteam["requests_per_minute"],
+            requests_per_day=connecteam["requests_per_day"],
             timeout_s=connecteam["timeout_seconds"],
             settle_s=connecteam["settle_seconds"],
             backoff_max_s=connecteam["backoff_max_seconds"],

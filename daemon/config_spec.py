@@ -138,6 +138,8 @@ KEYS: Final = (
         10, "minutes", 0, 120),
     Key("connecteam", "requests_per_minute", Kind.WHOLE, "Our own ceiling, under whatever the service allows.",
         60, "requests a minute", 1, 10000),
+    Key("connecteam", "requests_per_day", Kind.WHOLE, "The account's requests a day, where the service does not tell"
+        " them; its days begin at 00:00 UTC.", None, "requests a day", 1, 1000000, example=100, commented=True),
     Key("connecteam", "timeout_seconds", Kind.NUMBER, "How long one request may take.", 15, "seconds", 0.1, 120),
     Key("connecteam", "settle_seconds", Kind.NUMBER, "The wait before looking up what an unanswered request did.",
         5, "seconds", 0, 300),

@@ -1,7 +1,7 @@
 """SIGHUP: take up what can change while taps go on, and say plainly what needs a restart.
 
-At once: the key (its file is read again), requests_per_minute, [attendance], and each reader's direction and job_id.
-Everything else needs `systemctl restart punchd`. A file with problems changes nothing.
+At once: the key (its file is read again), requests_per_minute and _day, [attendance], and each reader's direction and
+job_id. Everything else needs `systemctl restart punchd`. A file with problems changes nothing.
 """
 
 from __future__ import annotations
@@ -78,7 +78,11 @@ def merged(now: Config, wanted: Config) -> Config:
     return replace(
         now,
         attendance=wanted.attendance,
-        connecteam=replace(now.connecteam, requests_per_minute=wanted.connecteam.requests_per_minute),
+        connecteam=replace(
+            now.connecteam,
+            requests_per_minute=wanted.connecteam.requests_per_minute,
+            requests_per_day=wanted.connecteam.requests_per_day,
+        ),
         readers=tuple(
             replace(old, direction=readers[old.name].direction, job_id=readers[old.name].job_id)
             if old.name in readers

@@ -43,6 +43,7 @@ from daemon.timesheets.timesheet import (
     Reply,
     ShiftRecord,
     Step,
+    Throttled,
     Timesheet,
 )
 
@@ -58,6 +59,8 @@ NOT_BEGUN_MAX = 5
 SUSPICIOUS_PEOPLE = 3
 #: Refusals remembered while they may still turn out to be one; older ones stay in review.
 SUSPECTS_MAX = 50
+#: A refusal for the budget that holds longer than this is remembered over a restart: it is the day that is spent.
+REMEMBER_S = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Answered:
     settlement: Settlement
     reply: Reply
     at: float
+    pace: str | None = None
 
     @property
     def next_at(self) -> float:
@@ -81,7 +85,7 @@ class Answered:
 
     def write_down(self, conn: sqlite3.Connection) -> None:
         """Store it."""
-        storage.settle(conn, self.send, self.attempt_id, self.settlement, self.reply, self.at)
+        storage.settle(conn, self.send, self.attempt_id, self.settlement, self.reply, self.at, self.pace)
 
 
 #: Hears of an answer that was written down, with the lane as it stood then, before the next request leaves.
@@ -126,7 +130,8 @@ class Courier:
         reply, _ = await self._request(send.step)
         punches = [entry.punch for entry in lane.punches if entry.punch.id in send.punch_ids]
         settlement = settle(send, punches, reply, self._timekeeper.server_now())
-        answered = Answered(lane, send, attempt_id, settlement, reply, self._timekeeper.now())
+        pace = self._pacer.memory()
+        answered = Answered(lane, send, attempt_id, settlement, reply, self._timekeeper.now(), pace)
         if settlement.plain:
             self.owed = answered
         else:
@@ -182,7 +187,8 @@ class Courier:
             outcome, at = settle_together(reply.outcome), self._timekeeper.now()
             if outcome is not None:
                 ended = {attempt_id: sends[user_id] for user_id, attempt_id in begun.items()}
-                await self._db.write(lambda conn: storage.end_together(conn, ended, outcome, reply, at))
+                pace = self._pacer.memory()
+                await self._db.write(lambda conn: storage.end_together(conn, ended, outcome, reply, at, pace))
             self._note(reach_of(reply.outcome), reply, None)
         return set(sends)
 
@@ -270,7 +276,19 @@ class Courier:
         if reply.server_date is not None:
             self._timekeeper.note_server_date(reply.server_date, sent, self._timekeeper.evidence())
         self._pacer.note_budget(reply.budget, self._timekeeper.server_ahead_s)
+        if isinstance(reply.outcome, Throttled):
+            await self._note_throttled(reply.outcome, step)
         return reply, sent_at
+
+    async def _note_throttled(self, outcome: Throttled, step: Step) -> None:
+        now = self._timekeeper.now()
+        until = self._pacer.note_throttled(now, outcome.until, self._timekeeper.server_ahead_s)
+        if until - now > REMEMBER_S and isinstance(step, Query):  # of what writes, the answer is written down anyway
+            await self.keep_pace()
+
+    async def keep_pace(self) -> None:
+        """Write down what the pacer must not forget with a restart."""
+        await self._db.write(partial(storage.keep_pace, pace=self._pacer.memory()))
 
     async def conclude(self, answered: Answered) -> None:
         """Learn and tell what an answer meant, after it was written down."""
@@ -289,8 +307,7 @@ class Courier:
         """What an answer says about the way to the service."""
         now = self._timekeeper.now()
         if reach is Reach.THROTTLED:
-            until = getattr(reply.outcome, "until", None)
-            self._teller.throttled(self._pacer.note_throttled(now, until, self._timekeeper.server_ahead_s))
+            self._teller.throttled(self._pacer.blocked_until)
         words = detail or getattr(reply.outcome, "why", None) or getattr(reply.outcome, "detail", None)
         with self._teller.watching(self._gate):
             self._gate.note(reach, words, now)

@@ -62,6 +62,7 @@ class Delivery:
         events: Events,
         rng: random.Random,
         requests_per_minute: int = 60,
+        requests_per_day: int | None = None,
         zone: ZoneInfo | None = None,
     ) -> None:
         self._db, self._timesheet, self._timekeeper = db, timesheet, timekeeper
@@ -72,7 +73,7 @@ class Delivery:
             lookback_s=can.lookback_s,
             close_late_by_update=policy.close_late_by_update and can.close_late,
         )
-        self.pacer, self.gate = Pacer(requests_per_minute), Gate(policy.backoff_max_s, rng)
+        self.pacer, self.gate = Pacer(requests_per_minute, requests_per_day), Gate(policy.backoff_max_s, rng)
         self._knowledge, self._teller = Knowledge(), Teller(db, alarms, events)
         self._outlook = Outlook(rng, may_pair=policy.batch_pairs == "when_scarce")
         self._planning = Planning(
@@ -123,7 +124,7 @@ class Delivery:
             decided=self._deciding.decided,
         )
         self._news = asyncio.Event()
-        self._stopping = False
+        self._stopping = self._recalled = False
         #: The lane of the last answer, planned again while the next request is out.
         self._aside: asyncio.Task[None] | None = None
 
@@ -133,9 +134,10 @@ class Delivery:
         """Deliver until `stop` or cancellation. Raises what only a fault of ours or of the disk can raise."""
         self._planning.start()
         self._outlook.start(self._timekeeper.now())
-        self.gate.paused, budget = await self._db.read(storage.remembered)
-        if self.pacer.budget is None:
-            self.pacer.note_budget(budget, 0.0)
+        self.gate.paused, pace = await self._db.read(storage.remembered)
+        if pace is not None and not self._recalled:
+            self.pacer.recall(pace)
+        self._recalled = True
         await self._teller.count_reviews()
         try:
             while not self._stopping:
@@ -148,6 +150,8 @@ class Delivery:
                             await self._news.wait()
         finally:
             await self._finish_last()
+            if self._stopping and self.pacer.memory() is not None:
+                await self._courier.keep_pace()  # what was read since the last punch counts as well
 
     async def stop(self, grace_s: float) -> None:
         """End `run` after the request that is out, if its answer comes within `grace_s`; the caller cancels it then."""

@@ -7,6 +7,7 @@ resets in headers are server time and are shifted by the caller's `server_ahead_
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections import deque
@@ -20,14 +21,20 @@ from daemon.timesheets.timesheet import Budget
 THROTTLE_S = 60.0
 #: The first pause after a failure; it doubles from here to the configured cap.
 BACKOFF_FIRST_S = 1.0
+DAY_S = 86400
 
 
 class Pacer:
-    """The account's budget as far as it is known, and our own ceiling."""
+    """The account's budget as far as it is known, and our own ceilings.
 
-    def __init__(self, requests_per_minute: int) -> None:
+    What an answer told of the day is counted on by ourselves while later answers tell nothing, also from one day to the
+    next. `requests_per_day` is the owner's word where the service tells nothing at all; days begin at 00:00 UTC then.
+    """
+
+    def __init__(self, requests_per_minute: int, requests_per_day: int | None = None) -> None:
         assert requests_per_minute > 0
-        self.requests_per_minute = requests_per_minute
+        self.requests_per_minute, self.requests_per_day = requests_per_minute, requests_per_day
+        self._day_sent, self._day_ends_at = 0, 0.0
         self._sent: deque[float] = deque()
         self._budget: Budget | None = None
         self._ahead_s = 0.0
@@ -35,7 +42,12 @@ class Pacer:
 
     def ready_at(self, now: float, *, live: bool) -> float:
         """When the next request may leave: `now`, or later. Requests that are not `live` leave the reserve alone."""
+        self._roll(now)
         at = max(now, self._blocked_until)
+        if self.requests_per_day and self._day_sent >= self.requests_per_day - (
+            0 if live else reserve(self.requests_per_day)
+        ):
+            at = max(at, self._day_ends_at)
         while self._sent and self._sent[0] <= now - 60:
             self._sent.popleft()
         if len(self._sent) >= self.requests_per_minute:
@@ -55,6 +67,8 @@ class Pacer:
 
     def note_sent(self, now: float) -> None:
         """A request leaves."""
+        self._roll(now)
+        self._day_sent += 1
         self._sent.append(now)
         if len(self._sent) > 2 * self.requests_per_minute:
             self._sent.popleft()
@@ -79,6 +93,55 @@ class Pacer:
         told = None if until is None else until - server_ahead_s
         self._blocked_until = max(now + 1, told) if told is not None else now + THROTTLE_S
         return self._blocked_until
+
+    @property
+    def blocked_until(self) -> float:
+        """Until when the service refused everything for its budget; in the past when it does not."""
+        return self._blocked_until
+
+    def memory(self) -> str | None:
+        """What must not be forgotten with a restart, as text; None while nothing is known that could be."""
+        if self._budget is None and not self.requests_per_day and not self._blocked_until:
+            return None
+        return json.dumps(
+            {
+                "budget": None if self._budget is None else asdict(self._budget),
+                "blocked_until": self._blocked_until,
+                "day_sent": self._day_sent,
+                "day_ends_at": self._day_ends_at,
+            }
+        )
+
+    def recall(self, text: str) -> None:
+        """Take in what `memory` told before a restart. Resets of headers are then taken for our own time.
+
+        What cannot be read is forgotten: the next answer tells it anew.
+        """
+        try:
+            told = json.loads(text)
+            if "budget" not in told:  # as it was kept at first: the budget alone
+                told = {"budget": told, "blocked_until": 0.0, "day_sent": 0, "day_ends_at": 0.0}
+            budget = None if told["budget"] is None else Budget(**told["budget"])
+            blocked_until, sent, ends_at = (
+                float(told["blocked_until"]),
+                int(told["day_sent"]),
+                float(told["day_ends_at"]),
+            )
+        except (ValueError, TypeError, KeyError):
+            return
+        self.note_budget(budget, 0.0)
+        self._blocked_until, self._day_sent, self._day_ends_at = blocked_until, sent, ends_at
+
+    def _roll(self, now: float) -> None:
+        """Begin a new day where the old one is over: the headers' as they told it, our own at 00:00 UTC."""
+        if now >= self._day_ends_at:
+            self._day_sent, self._day_ends_at = 0, (now // DAY_S + 1) * DAY_S
+        budget = self._budget
+        if budget is None or budget.day_reset_at is None or budget.day_reset_at - self._ahead_s > now:
+            return
+        days = math.floor((now - (budget.day_reset_at - self._ahead_s)) / DAY_S) + 1
+        reset_at = budget.day_reset_at + days * DAY_S
+        self._budget = replace(budget, day_remaining=budget.day_limit, day_reset_at=reset_at)
 
     @property
     def budget(self) -> Budget | None:

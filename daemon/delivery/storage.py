@@ -5,10 +5,8 @@ Every change is made only if the punch still stands where the plan saw it: a per
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 
 from daemon.delivery.plan import Send, Verdict
 from daemon.delivery.settle import Settlement
@@ -19,10 +17,10 @@ from daemon.model import Employee, Punch, PunchState, RecordedAs
 from daemon.queue import deliveries, people, records
 from daemon.queue.deliveries import LanePunch, anything_unfinished, count_reviews, unfinished_lanes
 from daemon.queue.queue import find_punch, list_punches
-from daemon.timesheets.timesheet import Budget, Reply, ShiftRecord
+from daemon.timesheets.timesheet import Reply, ShiftRecord
 
 _PAUSED = "delivery.paused"
-_BUDGET = "delivery.budget"
+_PACE = "delivery.budget"
 #: Errors that are not one person's trouble: the disk's. They restart delivery.
 EVERYBODYS = (sqlite3.Error, StorageError)
 
@@ -76,8 +74,11 @@ def begin_together(conn: sqlite3.Connection, sends: Mapping[str, Send], at: floa
     return {user_id: attempt_id for user_id, attempt_id in begun.items() if attempt_id is not None}
 
 
-def end_together(conn: sqlite3.Connection, begun: Mapping[int, Send], outcome: str, reply: Reply, at: float) -> None:
+def end_together(
+    conn: sqlite3.Connection, begun: Mapping[int, Send], outcome: str, reply: Reply, at: float, pace: str | None
+) -> None:
     """One request for several people surely did nothing: all of them may go again."""
+    keep_pace(conn, pace)
     for attempt_id, send in begun.items():
         deliveries.end_attempt(
             conn, attempt_id, outcome, at=at, status=reply.status, request_id=reply.request_id, detail=reply.body
@@ -87,12 +88,17 @@ def end_together(conn: sqlite3.Connection, begun: Mapping[int, Send], outcome: s
 
 
 def settle(
-    conn: sqlite3.Connection, send: Send, attempt_id: int, settlement: Settlement, reply: Reply, at: float
+    conn: sqlite3.Connection,
+    send: Send,
+    attempt_id: int,
+    settlement: Settlement,
+    reply: Reply,
+    at: float,
+    pace: str | None = None,
 ) -> None:
-    """Write down an answer, and the budget it told. An attempt whose outcome is not known stays open, and says why."""
+    """Write down an answer, and what the pacer knows. An attempt of unknown outcome stays open, and says why."""
     detail = settlement.detail
-    if reply.budget is not None:
-        records.put_setting(conn, _BUDGET, json.dumps(asdict(reply.budget)))
+    keep_pace(conn, pace)
     if settlement.attempt_outcome is not None:
         deliveries.end_attempt(
             conn,
@@ -235,16 +241,15 @@ def is_paused(conn: sqlite3.Connection) -> bool:
     return records.get_setting(conn, _PAUSED) is not None
 
 
-def remembered(conn: sqlite3.Connection) -> tuple[bool, Budget | None]:
-    """What survives a restart: whether delivery is paused, and the account's budget as it was last told.
+def keep_pace(conn: sqlite3.Connection, pace: str | None) -> None:
+    """Keep what the pacer must not forget (Pacer.memory), where there is anything."""
+    if pace is not None:
+        records.put_setting(conn, _PACE, pace)
 
-    A budget that cannot be read is forgotten: the next answer tells it anew.
-    """
-    told = records.get_setting(conn, _BUDGET)
-    try:
-        return is_paused(conn), None if told is None else Budget(**json.loads(told))
-    except (ValueError, TypeError):
-        return is_paused(conn), None
+
+def remembered(conn: sqlite3.Connection) -> tuple[bool, str | None]:
+    """What survives a restart: whether delivery is paused, and what the pacer knew (None: nothing)."""
+    return is_paused(conn), records.get_setting(conn, _PACE)
 
 
 def set_paused(conn: sqlite3.Connection, paused: bool, at: float, by: str) -> None:
@@ -272,6 +277,7 @@ __all__ = [
     "give_up",
     "is_paused",
     "jobs_of",
+    "keep_pace",
     "load",
     "mend",
     "people_to_read",

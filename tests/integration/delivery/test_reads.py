@@ -167,6 +167,50 @@ def test_the_account_s_day_is_remembered_over_a_restart(tmp_path: Path) -> None:
     on_bench(tmp_path, story)
 
 
+def test_the_kiosks_own_count_of_the_day_survives_restarts(tmp_path: Path) -> None:
+    """The service tells nothing of its budget: what the owner said of the day is counted here, reads and all."""
+
+    async def story(bench: Bench) -> None:
+        bench.delivery.pacer.requests_per_day = 12
+        bench.sandbox.company.limits.with_headers = False
+        for number in range(18):
+            await bench.punch((ANNA, BOB, CARL)[number % 3], "clock_in" if number // 3 % 2 == 0 else "clock_out")
+            await asyncio.sleep(60)
+            if number in (3, 7):
+                await bench.crash()
+                await bench.start()
+                bench.delivery.pacer.requests_per_day = 12
+        assert len(bench.requests()) == 12
+        assert not await bench.all_delivered()
+        await asyncio.sleep(24 * HOUR)
+        assert len(bench.requests()) > 12
+        assert await bench.all_delivered()
+
+    on_bench(tmp_path, story)
+
+
+def test_a_refusal_until_the_end_of_the_day_is_remembered(tmp_path: Path) -> None:
+    """Refused with the day's reset, the box restarts: it does not ask again before that."""
+
+    async def story(bench: Bench) -> None:
+        limits = bench.sandbox.company.limits
+        limits.plan = Plan("three a day", 100, 3)
+        assert limits.spend(bench.clock.true_now, 3)  # somebody else's requests, of which no answer told us
+        await bench.punch(ANNA, "clock_in", ago_s=60)
+        await asyncio.sleep(30)
+        before = [entry.status for entry in bench.sandbox.log.entries]
+        assert before == [429]
+        for _ in range(3):
+            await bench.crash()
+            await bench.start()
+            await asyncio.sleep(600)
+        assert [entry.status for entry in bench.sandbox.log.entries] == before
+        await asyncio.sleep(24 * HOUR)
+        assert 200 in [entry.status for entry in bench.sandbox.log.entries]
+
+    on_bench(tmp_path, story)
+
+
 def test_a_line_that_comes_back_is_used_within_a_second_but_not_in_step(tmp_path: Path) -> None:
     """A link change ends the pause of the back-off; the jitter keeps kiosks of one site apart."""
 

@@ -6,7 +6,7 @@ import random
 
 from daemon.delivery.board import Board, Lane
 from daemon.delivery.gate import HALT_RETRY_S, Gate
-from daemon.delivery.pacer import Pacer, backoff_s, reserve
+from daemon.delivery.pacer import DAY_S, Pacer, backoff_s, reserve
 from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.settle import Reach
 from daemon.timesheets.timesheet import Budget, OpenShift
@@ -60,6 +60,64 @@ def test_a_day_that_is_used_up_waits_for_the_next():
     pacer = Pacer(60)
     pacer.note_budget(Budget(day_limit=100, day_remaining=0, day_reset_at=NOW + 40_000), 0.0)
     assert pacer.ready_at(NOW, live=True) == NOW + 40_000
+
+
+def test_a_day_is_counted_on_where_the_answers_tell_nothing_more():
+    """A limit told once holds from day to day, and each request costs one, until an answer says better."""
+    pacer = Pacer(600)
+    pacer.note_budget(Budget(day_limit=6, day_remaining=2, day_reset_at=NOW + 3600), 0.0)
+    for _ in range(2):
+        assert pacer.ready_at(NOW, live=True) == NOW
+        pacer.note_sent(NOW)
+    assert pacer.ready_at(NOW, live=True) == NOW + 3600
+    later = NOW + 3600 + 2 * DAY_S
+    for _ in range(6):
+        assert pacer.ready_at(later, live=True) == later
+        pacer.note_sent(later)
+    assert pacer.ready_at(later, live=True) == NOW + 3600 + 3 * DAY_S
+    pacer.note_budget(Budget(day_limit=6, day_remaining=1, day_reset_at=later + 60), 0.0)
+    assert pacer.ready_at(later, live=True) == later
+
+
+def test_the_owners_word_counts_where_the_service_tells_nothing():
+    """requests_per_day: days begin at 00:00 UTC, and the reserve is kept for live punches."""
+    midnight = (NOW // DAY_S + 1) * DAY_S
+    pacer = Pacer(600, 10)
+    for _ in range(8):
+        pacer.note_sent(NOW)
+    assert pacer.ready_at(NOW, live=False) == midnight
+    assert pacer.ready_at(NOW, live=True) == NOW
+    pacer.note_sent(NOW)
+    pacer.note_sent(NOW)
+    assert pacer.ready_at(NOW, live=True) == midnight
+    assert pacer.ready_at(midnight + 1, live=False) == midnight + 1
+
+
+def test_what_the_pacer_knows_survives_a_restart():
+    """The day's count, the budget, and how long the account is refused; nothing is kept while nothing is known."""
+    assert Pacer(60).memory() is None
+    pacer = Pacer(600, 10)
+    pacer.note_budget(Budget(day_limit=100, day_remaining=70, day_reset_at=NOW + 3600), 0.0)
+    for _ in range(10):
+        pacer.note_sent(NOW)
+    pacer.note_throttled(NOW, NOW + 500, 0.0)
+    again = Pacer(600, 10)
+    again.recall(pacer.memory() or "")
+    assert again.budget == Budget(day_limit=100, day_remaining=60, day_reset_at=NOW + 3600)
+    assert again.blocked_until == NOW + 500
+    assert again.ready_at(NOW, live=True) == (NOW // DAY_S + 1) * DAY_S
+    assert again.memory() == pacer.memory()
+
+
+def test_the_first_form_of_that_memory_is_understood_and_damage_is_forgotten():
+    """A budget alone, as it was kept before; text that is none of both changes nothing."""
+    pacer = Pacer(600)
+    pacer.recall('{"day_limit": 100, "day_remaining": 3, "day_reset_at": 1003600.0}')
+    assert pacer.budget == Budget(day_limit=100, day_remaining=3, day_reset_at=NOW + 3600)
+    before = pacer.memory()
+    for damaged in ("", "[]", "7", "null", '{"budget": {"no such": 1}}', '{"budget": null}', "\x00"):
+        pacer.recall(damaged)
+    assert pacer.memory() == before
 
 
 def test_throttled_without_a_header_waits_a_minute():
