@@ -54,7 +54,7 @@ def ceiling_kept(facts: Facts) -> list[Violation]:
 def _relaxed(facts: Facts, kiosk: str, request: Request) -> bool:
     """Whether the ceiling was just changed, or the clock by which it is kept just moved."""
     changed = any(line.kiosk == kiosk and 0 <= request.said.at - line.at <= 60 for _, line in facts.of(Reconfigured))
-    return changed or any(0 <= request.said.at - at <= 60 for at, *_ in facts.clock_changes(kiosk))
+    return changed or any(0 <= request.said.at - state.since <= 60 for state in facts.clocks(kiosk))
 
 
 def throttle_obeyed(facts: Facts) -> list[Violation]:
@@ -64,7 +64,7 @@ def throttle_obeyed(facts: Facts) -> list[Violation]:
         for request, after in itertools.pairwise(requests):
             if not request.throttled or after.life != request.life or _moved(facts, kiosk, request, after):
                 continue
-            until = _reset(request)
+            until = _reset(facts, request)
             if after.said.at < until - SLACK_S and not _by_hand(facts, kiosk, after):
                 finding.say(
                     after.line, f"{after} of {kiosk} left {until - after.said.at:.0f} s before the reset it was told"
@@ -72,20 +72,22 @@ def throttle_obeyed(facts: Facts) -> list[Violation]:
     return finding.found
 
 
-def _reset(request: Request) -> float:
-    """When the kiosk may ask again."""
+def _reset(facts: Facts, request: Request) -> float:
+    """When the kiosk may ask again, by what it was told."""
     headers, at = request.said.headers, request.said.at
+    if request.said.fault in ("throttle", "throttle_200"):  # says that the minute is spent, where it has the headers
+        return (at // 60 + 1) * 60 if facts.begun.behaviour.get("with_headers", True) else at + THROTTLE_S
     for window in ("day", "minute"):
         if headers.get(f"x-ratelimit-{window}-remaining") == "0" and f"x-ratelimit-{window}-reset" in headers:
             return float(headers[f"x-ratelimit-{window}-reset"])
-    reset = headers.get("x-ratelimit-minute-reset")
-    return at + 1 if reset is not None else at + THROTTLE_S
+    return at + (1 if "x-ratelimit-minute-reset" in headers else THROTTLE_S)
 
 
 def _moved(facts: Facts, kiosk: str, first: Request, then: Request) -> bool:
-    """Whether its clock was set in between: it then waits by another clock than the one it was told by."""
-    wrong = any(abs(ahead) > 1 for at, _, ahead, _ in facts.clock_changes(kiosk) if at <= then.said.at)
-    return wrong or any(first.said.at <= at <= then.said.at for at, *_ in facts.clock_changes(kiosk))
+    """Whether its clock was wrong, or set in between: it then waits by another clock than the one it was told by."""
+    states = [facts.clock(kiosk, first.said.at), facts.clock(kiosk, then.said.at)]
+    moved = any(first.said.at <= state.since <= then.said.at for state in facts.clocks(kiosk))
+    return moved or any(state is not None and abs(state.error_s) > 1 for state in states)
 
 
 def _by_hand(facts: Facts, kiosk: str, request: Request) -> bool:
@@ -119,4 +121,4 @@ def _has_cause(facts: Facts, kiosk: str, request: Request, after: Request) -> bo
                 if kind is HumanDid and line.what not in ("key_expired", "key_renewed"):
                     continue
                 return True
-    return any(low <= at <= high for at, *_ in facts.clock_changes(kiosk))
+    return any(low <= state.since <= high for state in facts.clocks(kiosk))

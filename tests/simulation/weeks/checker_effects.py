@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from tests.simulation.weeks.facts import DOUBT_S, TRAVEL_S, Facts
+from tests.simulation.weeks.clocks import DOUBT_S
+from tests.simulation.weeks.facts import Facts
 from tests.simulation.weeks.history import Assigned, Decided, HumanDid, Shift
 from tests.simulation.weeks.seen import ACKNOWLEDGED, Finding, PunchSeen, Tap, Violation, clock
 
@@ -65,12 +66,17 @@ def _delivered(facts: Facts, punch: PunchSeen, rows: dict[str, Shift]) -> str | 
     shown = row.start if punch.direction == "clock_in" else row.end
     if shown == punch.second or any(did.shift_id == row.id for did in touched):
         return None
-    if any(decided.decision == "accept_server" for decided in facts.decisions(punch.id)):
+    if _accepted(facts, punch):
         return None
     if facts.begun.behaviour.get("round_to_s") and shown is not None and abs(shown - punch.second) <= ROUNDING_S:
         return None
     told = "nothing" if shown is None else clock(shown)
     return f"{punch} is delivered, and the timesheet shows {told} there (shift {row.id})"
+
+
+def _accepted(facts: Facts, punch: PunchSeen) -> bool:
+    """Whether a person took what stands on the timesheet for it."""
+    return any(decided.decision == "accept_server" for decided in facts.decisions(punch.id))
 
 
 def _by_humans(facts: Facts, punch: PunchSeen) -> list[HumanDid]:
@@ -92,8 +98,9 @@ def from_somewhere(facts: Facts) -> list[Violation]:
             second = _written(row, direction)
             if second is None:
                 continue
-            owners = claimed[row.id, direction]
-            if not owners:
+            accepted = [one for one in claimed[row.id, direction] if _accepted(facts, one)]
+            owners = [one for one in claimed[row.id, direction] if one not in accepted]
+            if not owners and not accepted:
                 finding.say(
                     0, f"the timesheet shows a {direction} of {row.user_id} at {clock(second)} that nobody tapped"
                 )
@@ -123,24 +130,22 @@ def true_time(facts: Facts) -> list[Violation]:
             continue
         if any(decided.decision in ("time", "accept_server") for decided in facts.decisions(punch.id)):
             continue
-        if abs(tap.off_s) > DOUBT_S and not _could_know(facts, punch, tap):
+        if not _could_know(facts, punch, tap):
             continue
         finding.say(tap.line, f"{tap}: {punch} went with a time {punch.second - tap.second:+d} s from the true one")
     return finding.found
 
 
 def _could_know(facts: Facts, punch: PunchSeen, tap: Tap) -> bool:
-    """Whether an answer told the kiosk of its wrong clock before the punch left."""
-    wrong_since = max((at for at, *_ in facts.clock_changes(punch.kiosk) if at <= tap.said.at), default=0.0)
+    """Whether an answer had told the kiosk of its wrong clock before the punch left: until then it could not know."""
+    state = facts.clock(punch.kiosk, tap.said.at)
+    if state is None or not state.trusted or abs(state.error_s) <= DOUBT_S:
+        return True
     for request in facts.by_kiosk.get(punch.kiosk, ()):
-        said = request.said
-        wants = any((punch.direction, punch.second) in want.ends for want in request.wants)
-        if wants and said.at >= tap.said.at:
-            return False
-        quick = said.processed_at is not None and said.processed_at - said.at <= TRAVEL_S
-        if said.at >= wrong_since and request.answered and quick:
-            return True
-    return True
+        if any((punch.direction, punch.second) in want.ends for want in request.wants):
+            then = facts.clock(punch.kiosk, request.said.at)
+            return then is not None and (then.doubted or abs(then.error_s) < 1)
+    return False  # found on the timesheet, where somebody else had put that very second
 
 
 def _claims(facts: Facts) -> dict[tuple[str, str], list[PunchSeen]]:

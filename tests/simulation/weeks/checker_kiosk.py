@@ -61,7 +61,7 @@ def _was_free(facts: Facts, kiosk: str, user_id: str, second: int, at: Request) 
     )
     if punch is None or punch.tap is None or punch.tap.shown == "unknown_badge" or user_id in facts.humans:
         return False
-    if at.said.at - punch.tap.said.at < WAITED_S or abs(punch.tap.off_s) > 0.001 or not facts.steady(punch.tap):
+    if at.said.at - punch.tap.said.at < WAITED_S or not facts.exact(punch.tap):
         return False
     if any(entry["action"] in ("punch.held", "punch.review") for entry in punch.journal):
         return False

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 
-from tests.simulation.weeks.facts import DOUBT_S, TRAVEL_S, TRUST_S, Facts
+from tests.simulation.weeks.clocks import DOUBT_S, TRUST_S
+from tests.simulation.weeks.facts import Facts
 from tests.simulation.weeks.seen import Finding, Request, Violation, clock
 
-#: The service's own look-back; the kiosk must keep its margin inside it (contract, `lookback_hours`).
 #: Between the moment a request is judged and its arrival: a commit, and the pacing of a burst.
 ON_THE_WAY_S = 2.0
 
@@ -100,55 +100,23 @@ def in_window(facts: Facts) -> list[Violation]:
 
 
 def _clock_error_s(facts: Facts, kiosk: str, at: float) -> float:
-    """How wrong the kiosk's idea of the time may be then without anybody's fault: nothing while its clock is right.
-
-    A clock that NTP set right within the last look at it may still be held for what the service's Date said.
-    """
-    since = [change for change in facts.clock_changes(kiosk) if change[0] <= at]
-    if not since:
-        return 0.0
-    boot = since[-1][1]
-    in_boot = [change for change in since if change[1] == boot]
-    if all(abs(ahead) < 0.001 for _, _, ahead, _ in in_boot):
-        return 0.0
-    return DOUBT_S + TRUST_S
+    """How wrong the kiosk's idea of the time may be then without its knowledge: nothing while its clock is right."""
+    states = [state for state in facts.clocks(kiosk) if state.since <= at]
+    boot = states[-1].boot_id if states else None
+    worst = max((abs(state.error_s) for state in states if state.boot_id == boot), default=0.0)
+    return 0.0 if worst < 0.001 else DOUBT_S + TRUST_S
 
 
 def clock_gate(facts: Facts) -> list[Violation]:
     """Nothing is written by a clock that neither NTP nor the service has vouched for, or that the service disputes."""
     finding = Finding("clock gate")
     for kiosk, requests in facts.by_kiosk.items():
-        changes = facts.clock_changes(kiosk)
-        for place, request in enumerate(requests):
-            if not request.wants:
+        for request in requests:
+            state = facts.clock(kiosk, request.said.at)
+            if not request.wants or state is None or state.perhaps:
                 continue
-            why = _why_untrusted(facts, changes, requests[:place], request)
-            if why:
-                finding.say(request.line, f"{request} of {kiosk} writes, and {why}")
+            if not state.trusted:
+                finding.say(request.line, f"{request} of {kiosk} writes, and nothing had vouched for its clock")
+            elif state.doubted:
+                finding.say(request.line, f"{request} of {kiosk} writes, and the service's Date disputes its clock")
     return finding.found
-
-
-def _why_untrusted(
-    facts: Facts, changes: list[tuple[float, str, float, bool]], earlier: list[Request], request: Request
-) -> str | None:
-    at = request.said.at
-    known = [change for change in changes if change[0] <= at]
-    if not known:
-        return None  # sent while it was starting: the line that says so comes a little later
-    boot = known[-1][1]
-    in_boot = [change for change in known if change[1] == boot]
-    vouched = any(synchronised for *_, synchronised in in_boot)
-    doubted = False
-    for other in earlier:
-        said = other.said
-        if said.at < in_boot[0][0] - 5 or said.got is None or not said.got.isdecimal():
-            continue
-        ahead = next((change[2] for change in reversed(in_boot) if change[0] <= said.at), in_boot[0][2])
-        took = TRAVEL_S if said.processed_at is None else max(TRAVEL_S, said.processed_at - said.at)
-        if abs(ahead) <= TRUST_S + took:
-            vouched, doubted = True, False
-        elif abs(ahead) > DOUBT_S + 2 + took and other.answered:
-            doubted = True
-    if doubted and abs(in_boot[-1][2]) > DOUBT_S + 2:
-        return "the service's Date had shown its clock to be wrong"
-    return None if vouched else "nothing had vouched for its clock in this boot"

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from tests.simulation.weeks.clocks import DOUBT_S, ClockState, clock_states, state_at
 from tests.simulation.weeks.history import (
     Asked,
     Assigned,
     Begun,
-    ClockStepped,
-    ClockSynchronised,
     Crashed,
     Decided,
     Ending,
@@ -36,10 +35,6 @@ from tests.simulation.weeks.history import (
 )
 from tests.simulation.weeks.seen import ACKNOWLEDGED, PunchSeen, Request, Tap, reads_of, wants_of
 
-#: The product's promise (delivery.md, "The clock gate"): a difference beyond this is doubt, whatever NTP says.
-DOUBT_S = 30
-#: A verified answer's Date this near makes a clock trusted; whole seconds and the way there come on top.
-TRUST_S = 11
 #: What the sandbox takes there and back, at most, where no fault delays it.
 TRAVEL_S = 1.0
 
@@ -194,30 +189,33 @@ class Facts:
     def tolerance_s(self, punch: PunchSeen) -> int:
         """How far from the true second a punch's time may lie: 0 unless its clock's error was told, or unknowable."""
         tap = punch.tap
-        if tap is None or (abs(tap.off_s) < 0.001 and self.steady(tap)):
+        if tap is None or tap.said.wall_at is None:
+            return 0
+        state = self.clock(punch.kiosk, tap.said.at)
+        if state is not None and state.trusted and abs(state.error_s) < 0.001:
             return 0
         told = math.ceil(punch.error_s) if punch.error_s else 0
-        unknowable = math.ceil(abs(tap.off_s)) if abs(tap.off_s) <= DOUBT_S + 1 else 0
+        unknowable = math.ceil(abs(state.error_s)) if state and state.trusted and abs(state.error_s) <= DOUBT_S else 0
         return max(told, unknowable) + 1
 
-    def steady(self, tap: Tap) -> bool:
-        """Whether the wall clock was never set in the boot that this tap belongs to."""
-        return tap.said.boot_id not in self._stepped_boots
-
     @cached_property
-    def _stepped_boots(self) -> set[str]:
-        """Boots in which the wall clock was moved, or began wrong."""
-        boot: dict[str, str] = {}
-        moved = set()
-        for line in self.history.lines:
-            match line:
-                case Started():
-                    boot[line.kiosk] = line.boot_id
-                    if abs(line.ahead_s) >= 0.001:
-                        moved.add(line.boot_id)
-                case ClockStepped() | ClockSynchronised() if line.kiosk in boot and abs(line.by_s) >= 0.001:
-                    moved.add(boot[line.kiosk])
-        return moved
+    def _clocks(self) -> dict[str, list[ClockState]]:
+        return {kiosk: clock_states(kiosk, self.history.lines) for kiosk in self.kiosks}
+
+    def clocks(self, kiosk: str) -> list[ClockState]:
+        """Every state of a kiosk's clocks."""
+        return self._clocks.get(kiosk, [])
+
+    def clock(self, kiosk: str, at: float) -> ClockState | None:
+        """How a kiosk's clocks stood at that moment."""
+        return state_at(self.clocks(kiosk), at)
+
+    def exact(self, tap: Tap) -> bool:
+        """Whether the kiosk knew the true time of a tap, and went on knowing it."""
+        states = self.clocks(tap.said.kiosk)
+        return all(
+            state.trusted and abs(state.error_s) < 0.001 for state in states if state.boot_id == tap.said.boot_id
+        )
 
     # --- requests
 
@@ -267,19 +265,6 @@ class Facts:
     def decisions(self, punch_id: str) -> list[Decided]:
         """What people decided on a punch, as far as the kiosk took it."""
         return [ln for _, ln in self.of(Decided) if ln.punch_id == punch_id and ln.refused is None]
-
-    def clock_changes(self, kiosk: str) -> list[tuple[float, str, float, bool]]:
-        """(since, boot, seconds ahead, vouched for by NTP) whenever a kiosk's clock changed."""
-        found: list[tuple[float, str, float, bool]] = []
-        for line in self.history.lines:
-            match line:
-                case Started() if line.kiosk == kiosk:
-                    found.append((line.at, line.boot_id, line.ahead_s, line.synchronised))
-                case ClockStepped() if line.kiosk == kiosk and found:
-                    found.append((line.at, found[-1][1], line.ahead_s, found[-1][3]))
-                case ClockSynchronised() if line.kiosk == kiosk and found:
-                    found.append((line.at, found[-1][1], 0.0, True))
-        return found
 
 
 def published_reasons(page: str) -> dict[str, str]:

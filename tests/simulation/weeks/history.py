@@ -113,11 +113,15 @@ class Reconfigured(Line):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockStepped(Line):
-    """Its wall clock was set, by `by_s`; since then it is `ahead_s` ahead of true time."""
+    """Its wall clock was set, by `by_s`; since then it is `ahead_s` ahead of true time.
+
+    `vouched`: by a time server that is wrong, so that the kernel holds it for synchronised.
+    """
 
     kiosk: str
     by_s: float
     ahead_s: float
+    vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

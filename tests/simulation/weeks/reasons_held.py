@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.weeks.facts import DOUBT_S, Facts
+from tests.simulation.weeks.clocks import DOUBT_S
 from tests.simulation.weeks.seen import PunchSeen
 from tests.simulation.weeks.sights import Sights
 
@@ -13,18 +13,11 @@ LOOK_AGAIN = 2.1
 def _clock_untrusted(sights: Sights, punch: PunchSeen) -> str | None:
     if punch.tap is None:
         return "it came of a decision, whose time is known"
-    facts, boot = sights.facts, punch.tap.said.boot_id
-    changes = [change for change in facts.clock_changes(punch.kiosk) if change[1] == boot]
-    if _disputed(facts, punch, boot):
-        return None
-    if any(synchronised and abs(ahead) < 1 for _, _, ahead, synchronised in changes):
-        return "NTP vouched for the clock of its boot"
-    return None
-
-
-def _disputed(facts: Facts, punch: PunchSeen, boot: str | None) -> bool:
-    """Whether the service's Date spoke against that boot's clock at any time."""
-    return any(abs(ahead) > DOUBT_S for _, at, ahead, _ in facts.clock_changes(punch.kiosk) if at == boot)
+    states = [state for state in sights.facts.clocks(punch.kiosk) if state.boot_id == punch.tap.said.boot_id]
+    if any(state.doubted or abs(state.error_s) > DOUBT_S for state in states):
+        return None  # a boot once disputed is believed again only while it lasts
+    vouched = any(state.vouched for state in states)
+    return "NTP vouched for the clock of its boot" if vouched else None
 
 
 def _earlier_undecided(sights: Sights, punch: PunchSeen) -> str | None:

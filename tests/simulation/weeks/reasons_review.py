@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.simulation.weeks.facts import DOUBT_S
+from tests.simulation.weeks.clocks import DOUBT_S
 from tests.simulation.weeks.history import HumanDid
 from tests.simulation.weeks.seen import PunchSeen, clock
 from tests.simulation.weeks.sights import Sight, Sights
@@ -90,9 +90,11 @@ def _could_not_close(sights: Sights, punch: PunchSeen) -> str | None:
 
 
 def _own(sights: Sights, punch: PunchSeen) -> list[Sight]:
+    """What was seen of the shift that this clock-out ends; of all the person's, where the kiosk has not begun it."""
     before = sights.facts.neighbour(punch, -1)
-    mine = [s for s in sights.ever(punch) if before is not None and s.shift_id == before.remote_id]
-    return mine or sights.ever(punch)
+    if before is None or before.direction != "clock_in" or before.remote_id is None:
+        return sights.ever(punch)
+    return [sight for sight in sights.ever(punch) if sight.shift_id == before.remote_id]
 
 
 def _auto_clocked_out(sights: Sights, punch: PunchSeen) -> str | None:
@@ -100,8 +102,12 @@ def _auto_clocked_out(sights: Sights, punch: PunchSeen) -> str | None:
 
 
 def _already_clocked_out(sights: Sights, punch: PunchSeen) -> str | None:
+    before = sights.facts.neighbour(punch, -1)
     lane = sights.facts.lanes.get((punch.kiosk, punch.user_id), [])
-    ours = {other.second for other in lane if other.direction == "clock_out"}  # what this kiosk ended itself
+    ours = {punch.second}
+    if before is None or before.direction != "clock_in":
+        # A shift that this kiosk ended by another punch is not this punch's, unless its clock-in says so.
+        ours |= {other.second for other in lane if other.direction == "clock_out"}
     ended = [sight for sight in _own(sights, punch) if sight.end is not None and sight.end not in ours]
     return None if ended else "nobody ended that shift at another time"
 
@@ -132,19 +138,20 @@ def _outcome_unclear(sights: Sights, punch: PunchSeen) -> str | None:
 
 
 def _clock_ahead(sights: Sights, punch: PunchSeen) -> str | None:
-    if punch.tap is not None and punch.tap.off_s > 1:
-        return None
-    if sights.refused(punch, "future"):
-        return None
-    boots = sights.facts.clock_changes(punch.kiosk)
-    return None if any(abs(ahead) > 1 for _, _, ahead, _ in boots) else "its clock was never ahead"
+    states = sights.facts.clocks(punch.kiosk)
+    ahead = any(abs(state.wall_s) > 1 for state in states)
+    return None if ahead or sights.refused(punch, "future") else "its clock was never wrong"
 
 
 def _time_disputed(sights: Sights, punch: PunchSeen) -> str | None:
-    wrong = punch.tap is None or abs(punch.tap.off_s) > DOUBT_S - 1
-    return (
-        None if wrong else f"its clock was right ({punch.tap.off_s:+.1f} s) when it was tapped" if punch.tap else None
-    )
+    if punch.tap is None:
+        return None
+    states = [state for state in sights.facts.clocks(punch.kiosk) if state.boot_id == punch.tap.said.boot_id]
+    then = sights.facts.clock(punch.kiosk, punch.tap.said.at)
+    last = states[-1] if states else None
+    if then is None or last is None or abs(then.error_s - last.error_s) > DOUBT_S - 1:
+        return None  # in the end that boot's clock says something else than it did at the tap
+    return f"its clock was right ({then.error_s:+.1f} s) when it was tapped, and is right again"
 
 
 def _out_of_order(sights: Sights, punch: PunchSeen) -> str | None:

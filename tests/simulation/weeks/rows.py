@@ -1,0 +1,80 @@
+"""Names for what the planner decided and for what the service answered: PURE, from their arguments and results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from daemon.delivery.plan import Plan, Read, Send, Verdict
+from daemon.model import Direction, Punch, PunchState
+from daemon.queue.deliveries import LanePunch
+from daemon.timesheets.timesheet import CloseShift, Conflict, EndShift, OpenShift, Outcome, RecordShift, Refused, Step
+
+_WORD = {Direction.CLOCK_IN: "in", Direction.CLOCK_OUT: "out", None: "undecided"}
+
+
+def rows_of(lane: Sequence[LanePunch], plan: Plan) -> Iterator[str]:
+    """The rows of the table that a plan followed."""
+    place = {entry.punch.id: index for index, entry in enumerate(lane)}
+    states = {entry.punch.id: entry.punch.state for entry in lane}
+    for verdict in plan.verdicts:
+        yield _of_verdict(lane, place[verdict.punch_id], states[verdict.punch_id], verdict)
+        states[verdict.punch_id] = verdict.state
+    if isinstance(plan.request, Send):
+        yield _of_send(lane, place[plan.request.punch_ids[0]], plan.request, expired=plan.expired)
+    elif isinstance(plan.request, Read):
+        waiting = next((entry.punch for entry in lane if entry.punch.occurred_at == plan.due), None)
+        yield f"read first: {_waits(waiting, states)}"
+
+
+def _of_verdict(lane: Sequence[LanePunch], index: int, was: PunchState, verdict: Verdict) -> str:
+    punch, way = lane[index].punch, _WORD[lane[index].punch.direction]
+    if was is PunchState.IN_FLIGHT:
+        return f"unknown outcome: {verdict.attempt_outcome or verdict.reason}"
+    if was is PunchState.REVIEW:
+        left = "shown recorded" if verdict.state is PunchState.DELIVERED else f"{punch.reason} mended"
+        return f"review: {left}"
+    if verdict.state is PunchState.DELIVERED:
+        return f"{way}: shown recorded"
+    if verdict.state is PunchState.PENDING:
+        return f"{way}: goes on from {punch.reason}"
+    if verdict.reason == "missing_clock_out":
+        after = lane[index + 1].punch if index + 1 < len(lane) else None
+        return f"{way}: missing_clock_out, {_WORD[after.direction] if after else 'nothing'} follows"
+    return f"{way}: {verdict.reason}"
+
+
+def _of_send(lane: Sequence[LanePunch], index: int, send: Send, *, expired: bool) -> str:
+    before = lane[index - 1].punch if index else None
+    match send.step:
+        case OpenShift():
+            return "in: live"
+        case EndShift():
+            own = before is not None and before.remote_id == send.step.shift_id
+            return "out: live" if own else "out: live, of a shift begun elsewhere"
+        case RecordShift():
+            return "pair: one completed shift" if expired else "pair: one completed shift, the day being scarce"
+        case CloseShift():
+            own = before is not None and before.remote_id == send.step.shift_id
+            late = "late, by update" if expired else "corrects an automatic end"
+            return f"out: {late}" + ("" if own else ", of a shift begun elsewhere")
+
+
+def _waits(punch: Punch | None, states: dict[str, PunchState]) -> str:
+    if punch is None:
+        return "nobody"
+    if states[punch.id] is PunchState.IN_FLIGHT:
+        return "unknown outcome"
+    return _WORD[punch.direction]
+
+
+def answer_name(step: Step, outcome: Outcome) -> str:
+    """What was asked and what came of it, as "open_shift: refused not_assigned"."""
+    words = _snake(type(outcome).__name__)
+    if isinstance(outcome, Conflict | Refused):
+        words += f" {outcome.reason}"
+    return f"{_snake(type(step).__name__)}: {words}"
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
