@@ -64,7 +64,9 @@ def match(step: Write, view: View, sent_at: float, ours: Collection[str]) -> Mat
         return Absent()
     if record.end == wanted:
         return Exactly(record)
-    if isinstance(step, EndShift) and record.ended_by == "api" and abs(record.end - wanted) <= ROUNDING_MAX_S:
+    # An update leaves our mark: without it, an end that somebody else's program wrote near ours would pass for ours.
+    marked = isinstance(step, EndShift) or step.reference in (record.note or "")
+    if marked and record.ended_by == "api" and abs(record.end - wanted) <= ROUNDING_MAX_S:
         return Rounded(record, record.end - wanted)
     return Absent()
 

@@ -474,6 +474,19 @@ def test_an_update_that_did_not_take_needs_a_person():
     assert [(v.state, v.recorded_as) for v in plan.verdicts] == [(DELIVERED, RecordedAs.SHIFT_UPDATE)]
 
 
+def test_an_update_that_the_service_rounded_took():
+    """The read shows the API's end within a quarter of an hour, with our mark: delivered. Without it, it is not ours."""
+    step = CloseShift("7", "s1", second(8), "out-8")
+    lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), step, 20)]
+    ours = shift("s1", 0, 8.1, by="api", note="kiosk front, ref out-8")
+    plan = plan_lane(lane, seen(20.1, ours), moment(20.2), POLICY)
+    assert [(v.state, v.attempt_outcome, v.recorded_as) for v in plan.verdicts] == [
+        (DELIVERED, "found_changed", RecordedAs.SHIFT_UPDATE)
+    ]
+    plan = plan_lane(lane, seen(20.1, shift("s1", 0, 8.1, by="api")), moment(20.2), POLICY)
+    assert verdicts(plan) == [("out-8", "review", "could_not_close")]
+
+
 @pytest.mark.parametrize(
     ("step", "conflict", "record", "expected"),
     [
