@@ -18,6 +18,8 @@ READ_SPAN_MAX_S = 80 * 86400
 #: The second look at an unknown outcome comes this many settling times after the request (facts, U10: 5 s, then 30 s
 #: more).
 SECOND_LOOK = 7
+#: An open shift in a clock-in's way may have been forgotten long ago: it is looked for this far back.
+FORGOTTEN_S = 15 * 86400
 #: A clock-out that waits for a clock-in made elsewhere is looked for again after at least this long, then ever later.
 LOOK_AGAIN_MIN_S = 60
 

@@ -6,6 +6,8 @@ shows is judged here; assignments and locked days are in healing.py.
 
 from __future__ import annotations
 
+from daemon.delivery.policy import FORGOTTEN_S
+from daemon.delivery.unknown import NOT_SHOWN
 from daemon.delivery.walk import Walk
 from daemon.model import Direction, PunchState, RecordedAs
 from daemon.timesheets.timesheet import ShiftRecord
@@ -70,7 +72,9 @@ def _unobstructed(walk: Walk, index: int) -> bool:
             start = walk.punches[index - 1].second
         return view.overlapping(start, end) is None
     if reason == "already_open":
-        return view.overlapping(punch.second, punch.second + 1) is None
+        # Sent again for what a narrower read does not show, it would be refused again, and read up on, for ever.
+        seen_whole = view.covers(punch.second - FORGOTTEN_S) and not (punch.detail or "").endswith(NOT_SHOWN)
+        return seen_whole and view.overlapping(punch.second, punch.second + 1) is None
     if reason == "no_matching_clock_in":
         return view.open_before(punch.second, walk.policy.max_shift_s) is not None
     if reason in _WANT_AN_OPEN_SHIFT:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 from daemon.delivery.plan import Send, Verdict
+from daemon.delivery.policy import FORGOTTEN_S
 from daemon.delivery.settle import Settlement
 from daemon.delivery.steps import encode
 from daemon.delivery.walk import described
@@ -206,10 +207,14 @@ def take_back(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float) -> 
 
 
 def people_to_read(conn: sqlite3.Connection, now: float) -> tuple[list[str], float]:
-    """Everybody of the directory and everybody in review, and the time of the oldest punch in review (now: none)."""
+    """Everybody of the directory and everybody in review, and how far back reviews want to see (now: there is none).
+
+    One that an open shift keeps waiting wants to see further: that shift may be so old.
+    """
     reviewed = list_punches(conn, states=[PunchState.REVIEW])
     everybody = [employee.user_id for employee in people.list_employees(conn)]
-    oldest = min((punch.occurred_at for punch in reviewed), default=now)
+    further = {punch.id: FORGOTTEN_S for punch in reviewed if punch.reason == "already_open"}
+    oldest = min((punch.occurred_at - further.get(punch.id, 0.0) for punch in reviewed), default=now)
     return list(dict.fromkeys([*everybody, *(punch.user_id for punch in reviewed)])), oldest
 
 

@@ -7,7 +7,7 @@ attempt refused because of a state (`CONFLICTS`) is looked up at once: the state
 from __future__ import annotations
 
 from daemon.delivery.matching import RECORDED_AS, Absent, Exactly, Resembling, Rounded, match
-from daemon.delivery.policy import ROUNDING_MAX_S, SECOND_LOOK
+from daemon.delivery.policy import FORGOTTEN_S, ROUNDING_MAX_S, SECOND_LOOK
 from daemon.delivery.steps import decode
 from daemon.delivery.walk import Walk, described
 from daemon.model import PunchState
@@ -15,6 +15,10 @@ from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, ShiftRe
 
 #: Outcomes of an attempt that ask for a read before they are judged (timesheet.Conflict).
 CONFLICTS = ("already_open", "no_open_shift", "before_clock_in", "shift_gone")
+
+
+#: Ends the words of a conflict that no read explains: what was not seen cannot be seen to be gone (reviewing.py).
+NOT_SHOWN = "no such shift"
 
 
 def in_flight(walk: Walk, index: int) -> bool:
@@ -37,6 +41,8 @@ def in_flight(walk: Walk, index: int) -> bool:
             return _found_rounded(walk, index, found, step)
         if isinstance(step, EndShift) and (other := walk.view.ending(step.at)) is not None:
             return _closed_another(walk, index, other, step)
+        if conflict == "already_open" and not walk.view.covers(walk.punches[index].second - FORGOTTEN_S):
+            return walk.read(index, back_s=FORGOTTEN_S)  # what is in the way may be days old
         if conflict:
             return _judge_conflict(walk, index, conflict, step)
         if known_since >= attempt.sent_at + SECOND_LOOK * walk.policy.settle_s:
@@ -46,7 +52,7 @@ def in_flight(walk: Walk, index: int) -> bool:
     if walk.moment.now < first_look:
         walk.wake(first_look)
         return False
-    return walk.read(index)
+    return walk.read(index, back_s=FORGOTTEN_S if conflict == "already_open" else None)
 
 
 def _found(walk: Walk, index: int, record: ShiftRecord, step: Write) -> bool:
@@ -97,8 +103,8 @@ def _judge_conflict(walk: Walk, index: int, conflict: str, step: Write) -> bool:
         elif record.end is not None:
             reason = "auto_clocked_out" if record.auto_ended else "already_clocked_out"
     elif isinstance(step, OpenShift):
-        record = view.open_before(step.at, walk.policy.max_shift_s * 10)
-    shown = described(record) if record else "no such shift"
+        record = view.open_before(step.at, FORGOTTEN_S)
+    shown = described(record) if record else NOT_SHOWN
     walk.settle(index, PunchState.REVIEW, reason=reason, detail=f"{attempt.detail or conflict}; {shown}")
     return True
 

@@ -186,12 +186,15 @@ class Walk:
         self.request, self.expired, self.due = Send(step, ids, alone), expired, punch.occurred_at
         return False
 
-    def read(self, index: int, *, expired: bool = False) -> bool:
-        """Ask for a read that covers this punch, and the lane's later ones as far as one request reaches."""
+    def read(self, index: int, *, expired: bool = False, back_s: int | None = None) -> bool:
+        """Ask for a read that covers this punch, and the lane's later ones as far as one request reaches.
+
+        `back_s`: how far it shall look back from the punch, the longest shift unless told otherwise.
+        """
         punch = self.punches[index]
         if not self.policy.can_look_up:
             return False if self.states[index] is PunchState.IN_FLIGHT else self.hold(index, "look_up_refused")
-        since = punch.second - self.policy.max_shift_s - _READ_AROUND_S
+        since = punch.second - (back_s or self.policy.max_shift_s) - _READ_AROUND_S
         until = min(int(self.moment.now) + _READ_AROUND_S, since + READ_SPAN_MAX_S)
         self.request, self.expired, self.due = Read(since, until), expired, punch.occurred_at
         return False

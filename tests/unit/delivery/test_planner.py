@@ -474,8 +474,48 @@ def test_an_update_that_did_not_take_needs_a_person():
     assert [(v.state, v.recorded_as) for v in plan.verdicts] == [(DELIVERED, RecordedAs.SHIFT_UPDATE)]
 
 
+def test_what_keeps_a_clock_in_out_is_looked_for_far_back():
+    """A shift forgotten days ago is in no ordinary read: it is asked for, and until it is seen to end nothing goes."""
+    step = OpenShift("7", second(8))
+    lane = [tried(punch("in", 8), step, 8.1, outcome="already_open")]
+    near = replace(seen(8.2), since=second(-10))
+    plan = plan_lane(lane, near, moment(8.3), POLICY)
+    assert isinstance(plan.request, Read)
+    assert plan.request.since < second(8 - 14 * 24)
+    far = replace(seen(8.2, shift("s0", -100)), since=plan.request.since)
+    assert verdicts(plan_lane(lane, far, moment(8.3), POLICY)) == [("in-8", "review", "already_open")]
+
+
+@pytest.mark.parametrize(
+    ("view", "released"),
+    [
+        (replace(seen(20, shift("s0", -100, -90, by="admin")), since=second(-400)), True),
+        (replace(seen(20), since=second(-10)), False),  # so narrow a read says nothing of it
+        (replace(seen(20, shift("s0", -100)), since=second(-400)), False),
+    ],
+    ids=["ended", "not looked for", "still open"],
+)
+def test_a_clock_in_waits_until_the_shift_in_its_way_is_seen_to_have_ended(view, released):
+    """Released by a read that does not reach back to that shift it would be refused again and again."""
+    lane = [waiting("the timesheet shows shift s0")]
+    assert bool(verdicts(plan_lane(lane, view, moment(20.1), POLICY))) is released
+
+
+def test_what_no_read_explained_waits_for_a_person():
+    """The service says that a shift is open, and shows none: nothing could be seen to be gone."""
+    lane = [waiting("already open; no such shift")]
+    plan = plan_lane(lane, replace(seen(20), since=second(-400)), moment(20.1), POLICY)
+    assert verdicts(plan) == []
+
+
+def waiting(detail: str) -> LanePunch:
+    """A clock-in of eight o'clock that was refused because a shift is open."""
+    entry = punch("in", 8, REVIEW, reason="already_open")
+    return LanePunch(replace(entry.punch, detail=detail), None, since=at(10))
+
+
 def test_an_update_that_the_service_rounded_took():
-    """The read shows the API's end within a quarter of an hour, with our mark: delivered. Without it, it is not ours."""
+    """The read shows the API's end within a quarter of an hour, with our mark: delivered. Without it: not ours."""
     step = CloseShift("7", "s1", second(8), "out-8")
     lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), step, 20)]
     ours = shift("s1", 0, 8.1, by="api", note="kiosk front, ref out-8")
