@@ -18,7 +18,14 @@ from daemon.intake.placing import Desk
 from daemon.model import Direction, Punch, PunchState, ReaderDirection
 from daemon.queue.deliveries import load_lane, set_state
 from daemon.queue.people import find_employee
-from daemon.queue.queue import find_punch, settle_direction, settle_time, unsent_of_boot, unsettled_punches
+from daemon.queue.queue import (
+    find_punch,
+    list_punches,
+    settle_direction,
+    settle_time,
+    unsent_of_boot,
+    unsettled_punches,
+)
 from drivers.reader import Evidence
 
 #: The reasons that a trusted clock, or a decided neighbour, takes away.
@@ -94,6 +101,7 @@ def settle(conn: sqlite3.Connection, desk: Desk) -> list[Punch]:
     """Fill in every time that is known by now and decide what hung on it; the punches that changed, as they now are."""
     desk.reckoner.note_trust(conn)
     disputed = [_dispute(conn, punch, at, desk) for punch, at in _misdated(conn, desk)]
+    disputed += [_believe(conn, punch, desk) for punch in _dated_rightly(conn, desk)]
     unsettled = unsettled_punches(conn)
     timed = {punch.id for punch in unsettled if _settle_time(conn, punch, desk)}
     changed = dict.fromkeys([*disputed, *(punch.id for punch in unsettled if punch.id in timed)])
@@ -110,7 +118,11 @@ def settle(conn: sqlite3.Connection, desk: Desk) -> list[Punch]:
 
 def is_due(conn: sqlite3.Connection, desk: Desk) -> bool:
     """Whether `settle` could change anything."""
-    return bool(unsettled_punches(conn)) or desk.reckoner.is_lifting(conn) or bool(_misdated(conn, desk))
+    return (
+        bool(unsettled_punches(conn))
+        or desk.reckoner.is_lifting(conn)
+        or bool(_misdated(conn, desk) or _dated_rightly(conn, desk))
+    )
 
 
 def _misdated(conn: sqlite3.Connection, desk: Desk) -> list[tuple[Punch, float]]:
@@ -120,12 +132,39 @@ def _misdated(conn: sqlite3.Connection, desk: Desk) -> list[tuple[Punch, float]]
     """
     if not desk.reckoner.trusted:
         return []
-    found = []
-    for punch in unsent_of_boot(conn, desk.reckoner.boot_id):
-        true = desk.reckoner.best(Evidence(punch.raw_at, punch.boottime_s, punch.boot_id, synchronised=False))
-        if true.known and abs(true.at - punch.occurred_at) > DOUBT_BEYOND_S:
-            found.append((punch, true.at))
-    return found
+    waiting = unsent_of_boot(conn, desk.reckoner.boot_id)
+    return [(punch, at) for punch in waiting if (at := _by_boot(punch, desk)) is not None and _differs(at, punch)]
+
+
+def _dated_rightly(conn: sqlite3.Connection, desk: Desk) -> list[Punch]:
+    """Disputed punches of this boot whose time is the true one after all: it was the dispute's clock that was wrong.
+
+    A wrong time server moves the clock that the taps before it are held against, until it is set right again.
+    """
+    if not desk.reckoner.trusted:
+        return []
+    disputed = [
+        punch
+        for punch in list_punches(conn, states=[PunchState.REVIEW])
+        if punch.reason == "time_disputed" and punch.boot_id == desk.reckoner.boot_id
+    ]
+    return [punch for punch in disputed if (at := _by_boot(punch, desk)) is not None and not _differs(at, punch)]
+
+
+def _by_boot(punch: Punch, desk: Desk) -> float | None:
+    """When it was by the boot clock; None where nothing vouches for that."""
+    true = desk.reckoner.best(Evidence(punch.raw_at, punch.boottime_s, punch.boot_id, synchronised=False))
+    return true.at if true.known else None
+
+
+def _differs(true_at: float, punch: Punch) -> bool:
+    return abs(true_at - punch.occurred_at) > DOUBT_BEYOND_S
+
+
+def _believe(conn: sqlite3.Connection, punch: Punch, desk: Desk) -> str:
+    """It goes on as if nobody had disputed it."""
+    set_state(conn, punch.id, PunchState.PENDING, at=desk.now)
+    return punch.id
 
 
 def _dispute(conn: sqlite3.Connection, punch: Punch, true_at: float, desk: Desk) -> str:

@@ -47,7 +47,7 @@ _UNSENT_OF_BOOT = f"""
     SELECT {_PUNCH_COLUMNS} FROM deliveries d INDEXED BY deliveries_unfinished
     CROSS JOIN punches p ON p.seq = d.punch_seq JOIN employees e ON e.user_id = p.user_id
     JOIN taps t ON t.id = p.tap_id
-    WHERE d.state NOT IN ('delivered', 'discarded') AND d.state IN ('pending', 'held') AND d.attempts = 0
+    WHERE d.state NOT IN ('delivered', 'discarded') AND d.state IN ('pending', 'held')
       AND p.time_known AND p.boot_id = ? AND t.stated_at IS NULL ORDER BY p.user_id, p.order_at, p.seq"""
 _TO_SETTLE = "SELECT seq, user_id, tap_id, time_known FROM punches WHERE id = ?"
 _SETTLE_TIME = "UPDATE punches SET occurred_at = ?, time_error_s = ?, time_known = 1, order_at = ? WHERE seq = ?"
@@ -201,7 +201,10 @@ def unsettled_punches(conn: sqlite3.Connection) -> list[Punch]:
 
 
 def unsent_of_boot(conn: sqlite3.Connection, boot_id: str) -> list[Punch]:
-    """Punches of real taps of one boot whose time is known and for which nothing was sent yet; not stated ones."""
+    """Punches of real taps of one boot whose time is known and that still wait to be sent; not stated ones.
+
+    Attempts that surely did nothing (without a network there is one every few minutes) count for nothing here.
+    """
     return [read_punch(row) for row in conn.execute(_UNSENT_OF_BOOT, (boot_id,))]
 
 

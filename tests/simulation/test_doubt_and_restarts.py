@@ -60,6 +60,50 @@ def test_a_doubt_ends_with_its_boot(tmp_path: Path) -> None:
     in_town(tmp_path, story)
 
 
+def test_a_wrong_time_is_not_sent_either_after_attempts_that_reached_nobody(tmp_path: Path) -> None:
+    """An hour behind, vouched for by NTP, without a network, and tried in vain: set right, the tap needs a person."""
+
+    async def story(town: Town) -> None:
+        kiosk = await town.kiosk()
+        await kiosk.tap("Bob", "Mon 06:30")
+        await town.until("Mon 07:00")
+        kiosk.offline()
+        kiosk.clock.step(-HOUR)
+        await kiosk.tap("Anna", "Mon 08:00")
+        await town.until("Mon 09:00")
+        kiosk.clock.step(HOUR)
+        await asyncio.sleep(HOUR)
+        kiosk.online()
+        await asyncio.sleep(2 * HOUR)
+        assert town.sheet() == ["Bob Mon 06:30:00 - open"]
+        (stuck,) = await kiosk.stuck()
+        assert stuck.endswith("review time_disputed")
+
+    in_town(tmp_path, story)
+
+
+def test_what_a_wrong_time_server_disputed_goes_on_when_the_clock_is_set_right(tmp_path: Path) -> None:
+    """The tap's time was right all along: nobody has to say so."""
+
+    async def story(town: Town) -> None:
+        kiosk = await town.kiosk()
+        kiosk.offline()
+        await kiosk.tap("Anna", "Mon 08:00")
+        await town.until("Mon 09:00")
+        kiosk.clock.step(HOUR)
+        await asyncio.sleep(600)
+        (stuck,) = await kiosk.stuck()
+        assert stuck.endswith("review time_disputed")
+        kiosk.clock.step(-HOUR)
+        await asyncio.sleep(600)
+        kiosk.online()
+        await asyncio.sleep(600)
+        assert town.sheet() == ["Anna Mon 08:00:00 - open"]
+        assert await kiosk.stuck() == []
+
+    in_town(tmp_path, story)
+
+
 def test_a_tap_by_a_clock_that_was_believed_and_wrong_is_never_sent_with_that_time(tmp_path: Path) -> None:
     """An hour behind, vouched for by NTP, offline: when the clock is set right its taps need a person, who is told the
     true second."""
