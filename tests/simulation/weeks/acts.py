@@ -24,6 +24,7 @@ from tests.simulation.weeks.history import (
     Disk,
     Network,
     Ordered,
+    Plugged,
     Presented,
     Reconfigured,
     Shown,
@@ -80,12 +81,14 @@ class Acts:
         """Pull a reader's cable."""
         box = self._boxes[kiosk]
         box.unplugged.add(reader)
+        self._stage.note(Plugged(at=self._stage.now, kiosk=kiosk, reader=reader, plugged=False))
         box.readers[reader].unplug()
 
     async def replug(self, kiosk: str, reader: str) -> None:
         """Put it back."""
         box = self._boxes[kiosk]
         box.unplugged.discard(reader)
+        self._stage.note(Plugged(at=self._stage.now, kiosk=kiosk, reader=reader, plugged=True))
         box.readers[reader].replug()
 
     # --- a kiosk's life
@@ -154,7 +157,9 @@ class Acts:
         clock = self._boxes[kiosk].clock
         clock.step(by_s)
         clock.synchronised = vouched
-        self._stage.note(ClockStepped(at=self._stage.now, kiosk=kiosk, by_s=by_s, ahead_s=clock.ahead_s))
+        self._stage.note(
+            ClockStepped(at=self._stage.now, kiosk=kiosk, by_s=by_s, ahead_s=clock.ahead_s, vouched=vouched)
+        )
 
     async def synchronise(self, kiosk: str) -> None:
         """NTP sets it right."""

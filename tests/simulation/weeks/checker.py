@@ -42,6 +42,7 @@ RULES: Sequence[Rule] = (
     Rule("obstacles gone", reasons.obstacles_gone),
     Rule("one at a time", requests.one_at_a_time),
     Rule("looked up first", requests.looked_up_first),
+    Rule("no hammering", requests.no_hammering),
     Rule("in order", requests.in_order),
     Rule("in window", requests.in_window),
     Rule("clock gate", requests.clock_gate),

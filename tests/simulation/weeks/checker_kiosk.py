@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from tests.simulation.weeks.facts import Facts
-from tests.simulation.weeks.history import KioskEnd
+from tests.simulation.weeks.history import Failed, KioskEnd
 from tests.simulation.weeks.seen import Finding, Request, Violation, clock
 
 #: The key of every sandbox, as a kiosk's key file holds it.
@@ -102,8 +102,10 @@ def _texts(kiosk: KioskEnd) -> Iterator[tuple[str, str]]:
 
 
 def sound(facts: Facts) -> list[Violation]:
-    """The database has no damage; memory and descriptors do not grow from the first to the last week of a process."""
+    """The daemon never ends by itself, the database has no damage, memory and descriptors do not grow."""
     finding, ending = Finding("sound"), facts.ending
+    for number, line in facts.of(Failed):
+        finding.say(number, f"the daemon of {line.kiosk} ended by itself: {line.error}")
     for name, kiosk in facts.kiosks.items():
         for damage in kiosk.findings:
             finding.say(0, f"the database of {name} is damaged: {damage}")

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from tests.simulation.weeks.facts import Facts
-from tests.simulation.weeks.history import Crashed, Disk, PowerCut, Started, StartFailed, Stopped
+from tests.simulation.weeks.history import Crashed, Disk, Plugged, PowerCut, Started, StartFailed, Stopped
 from tests.simulation.weeks.seen import ACKNOWLEDGED, Finding, PunchSeen, Tap, Violation
 
 #: An answer that took longer was given up by the person, or never came.
 ANSWER_S = 70.0
+#: A reader that was plugged in again is looked for with growing pauses, up to this.
+REOPENS_S = 45.0
 #: Two clocks' floats.
 HAIR_S = 0.01
 
@@ -94,7 +96,14 @@ def _may_refuse(facts: Facts, tap: Tap) -> bool:
 
 
 def _went_dark(facts: Facts, tap: Tap) -> bool:
-    """Whether the kiosk ended, or was not on, while the person waited."""
+    """Whether the kiosk ended, or was not on, or its reader was not plugged in, while the person waited."""
+    unplugged = False
+    for _, line in facts.of(Plugged):
+        if (line.kiosk, line.reader) == (tap.said.kiosk, tap.said.reader) and line.at <= tap.shown_at + 1:
+            # It opens again some seconds after it was plugged in.
+            unplugged = not line.plugged or line.at >= tap.said.at - REOPENS_S
+    if unplugged:
+        return True
     kinds = (Stopped, Crashed, PowerCut, StartFailed, Started)
     return any(
         line.kiosk == tap.said.kiosk and tap.said.at - 1 <= line.at <= max(tap.shown_at, tap.said.at + ANSWER_S)

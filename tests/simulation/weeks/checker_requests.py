@@ -10,6 +10,8 @@ from tests.simulation.weeks.seen import Finding, Request, Violation, clock
 
 #: Between the moment a request is judged and its arrival: a commit, and the pacing of a burst.
 ON_THE_WAY_S = 2.0
+#: A refused request may go again when something was mended, which people do a few times a day at most.
+AGAIN_A_DAY, DAY_S = 10, 86400.0
 
 
 def one_at_a_time(facts: Facts) -> list[Violation]:
@@ -45,6 +47,25 @@ def looked_up_first(facts: Facts) -> list[Violation]:
                     unknown[user_id] = request
                 else:
                     unknown.pop(user_id, None)
+    return finding.found
+
+
+def no_hammering(facts: Facts) -> list[Violation]:
+    """What the service clearly refuses is not sent again and again: a few times a day, when something was mended."""
+    finding = Finding("no hammering")
+    for kiosk, requests in facts.by_kiosk.items():
+        refused: dict[tuple[str, str, int], list[float]] = {}
+        for request in requests:
+            status = request.said.status or 0
+            if not request.answered or not 400 <= status < 500 or status in (401, 403, 429):
+                continue
+            for want in request.wants:
+                for direction, second in want.ends:
+                    times = refused.setdefault((want.user_id, direction, second), [])
+                    times.append(request.said.at)
+                    if len([at for at in times if at > request.said.at - DAY_S]) == AGAIN_A_DAY + 1:
+                        finding.say(request.line, f"{request} of {kiosk} asks for {clock(second)} of {want.user_id} "
+                                                  f"again, refused {AGAIN_A_DAY} times within a day")  # fmt: skip
     return finding.found
 
 

@@ -125,7 +125,15 @@ def _of_line(line: Line) -> Iterator[tuple[str, str]]:
         if isinstance(value, str) and not isinstance(line, HumanDid):
             refused = ", refused" if getattr(line, "refused", None) else ""
             yield "faults", f"{type(line).__name__}: {value}{refused}"
-    if type(line).__name__ in ("Stopped", "Crashed", "StartFailed", "ClockStepped", "ClockSynchronised"):
+    if type(line).__name__ in (
+        "Stopped",
+        "Crashed",
+        "StartFailed",
+        "Disk",
+        "Plugged",
+        "ClockStepped",
+        "ClockSynchronised",
+    ):
         yield "faults", f"kiosk: {type(line).__name__}"
 
 

@@ -140,6 +140,15 @@ class Disk(Line):
     full: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugged(Line):
+    """A reader was unplugged, or plugged in again."""
+
+    kiosk: str
+    reader: str
+    plugged: bool
+
+
 # --- people
 
 
@@ -327,7 +336,7 @@ _KINDS: Final = {
     kind.__name__: kind
     for kind in (
         Begun, Started, Stopped, Crashed, PowerCut, StartFailed, Failed, Reconfigured, ClockStepped, ClockSynchronised,
-        Disk, Presented, Shown, HumanDid, Decided, Ordered, Assigned, Network, Asked, Ending,
+        Disk, Plugged, Presented, Shown, HumanDid, Decided, Ordered, Assigned, Network, Asked, Ending,
     )
 }  # fmt: skip
 

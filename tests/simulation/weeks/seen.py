@@ -134,7 +134,7 @@ class Request:
         said = self.said
         if not said.got or not said.got.isdecimal():
             return said.fault == "refuse" or said.got == "ConnectError"
-        if said.fault in ("throttle", "throttle_200", "refuse", "error"):
+        if said.fault in ("throttle", "throttle_200", "refuse", "error") or said.got == "429":
             return True
         if not self.answered or said.status is None:
             return False

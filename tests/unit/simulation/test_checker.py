@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.weeks.checker import RULES, check
 from tests.simulation.weeks.checker_reasons import TRUTHS
 from tests.simulation.weeks.facts import published_reasons
-from tests.simulation.weeks.history import ClockStepped, Disk, HumanDid, PowerCut, Reconfigured
+from tests.simulation.weeks.history import ClockStepped, Disk, Failed, HumanDid, Plugged, PowerCut, Reconfigured
 from tests.support.story import ANNA, BOB, DOOR, HOUR, SETTINGS, T0, Story, a_day
 
 WEEKS = Path(__file__).resolve().parents[2] / "simulation" / "weeks"
@@ -234,6 +234,13 @@ def sent_again_after_a_look(story: Story) -> None:
     story.read(8 * HOUR + 1.5, ANNA)
 
 
+def refused_for_ever(story: Story) -> None:
+    """An open shift in its way, and every minute the same request."""
+    for minute in range(12):
+        at = 18 * HOUR + 60 * minute
+        story.live(at + 5, ANNA, "clock_in", 18 * HOUR, status=400, answer='{"detail": "already open"}')
+
+
 def out_before_in(story: Story) -> None:
     """The clock-out left, the clock-in had not."""
     story.asked[0]["at"] = T0 + 16 * HOUR + 10
@@ -343,6 +350,11 @@ def damage(story: Story) -> None:
     story.findings.append("row 5 missing from index punches_by_lane")
 
 
+def ended_by_itself(story: Story) -> None:
+    """A fault that no supervisor caught."""
+    story.lines.append(Failed(at=T0 + 20.0 * HOUR, kiosk=DOOR, life=1, error="AssertionError"))
+
+
 def growing_memory(story: Story) -> None:
     """A tenth of a gigabyte from first to last."""
     story.memory_kb = (90_000, 190_000)
@@ -374,6 +386,12 @@ def called_unknown(story: Story) -> None:
 
 def shown_nothing(story: Story) -> None:
     """The reader stayed dark, and the kiosk was on."""
+    story.tap(ANNA, 18 * HOUR, None)
+
+
+def unplugged(story: Story) -> None:
+    """Not broken: somebody had pulled the reader's plug."""
+    story.lines.append(Plugged(at=T0 + 17.9 * HOUR, kiosk=DOOR, reader="front", plugged=False))
     story.tap(ANNA, 18 * HOUR, None)
 
 
@@ -414,7 +432,7 @@ CAUGHT = {
     a_punch_of_no_tap: "from somewhere", a_decision_of_nobody: "from somewhere", stored_twice_unseen: "from somewhere",
     an_unpublished_reason: "reasons true", a_reason_of_another_state: "reasons true",
     an_obstacle_long_gone: "obstacles gone",
-    two_at_once: "one at a time", sent_again_unseen: "looked up first", out_before_in: "in order",
+    refused_for_ever: "no hammering", ended_by_itself: "sound", two_at_once: "one at a time", sent_again_unseen: "looked up first", out_before_in: "in order",
     beyond_the_reach: "in window", of_the_future: "in window",
     by_an_untrusted_clock: "clock gate", by_a_clock_that_is_disputed: "clock gate",
     asked_with_nothing_left: "budget kept", too_many_a_minute: "ceiling kept", before_the_reset: "throttle obeyed",
@@ -426,7 +444,14 @@ CAUGHT = {
     called_a_repeat: "turned away", a_repeat_that_counted: "folded",
     in_when_leaving: "direction", out_at_the_entrance: "direction",
 }  # fmt: skip
-FINE = (a_stored_tap_nobody_saw, sent_again_after_a_look, a_refused_key_renewed, refused_by_a_full_disk, a_repeat)
+FINE = (
+    unplugged,
+    a_stored_tap_nobody_saw,
+    sent_again_after_a_look,
+    a_refused_key_renewed,
+    refused_by_a_full_disk,
+    a_repeat,
+)
 
 
 @pytest.mark.parametrize("change", CAUGHT, ids=lambda change: change.__name__)
