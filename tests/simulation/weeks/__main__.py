@@ -11,52 +11,21 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from tests.simulation.weeks.checker import check
+from tests.simulation.weeks.coverage import Coverage, Reach, summary, table
 from tests.simulation.weeks.drawing import draw_script
+from tests.simulation.weeks.one import Week, judge, one_week
 from tests.simulation.weeks.run import run
 from tests.simulation.weeks.script import Script
 from tests.simulation.weeks.shrink import shrink
 
 #: Failing weeks that are made shorter and told in full; of more only the seeds.
 TOLD_MAX = 3
+#: So many weeks must reach all that reach.toml wants; fewer are a look at something else.
+WHOLE = 300
 #: Broken promises told of one week.
 LINES_MAX = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Week:
-    """What came of one week: which promises were broken (rule and words), and what it cost."""
-
-    seed: int
-    broken: tuple[tuple[str, str], ...]
-    taps: int
-    requests: int
-    cpu_s: float
-
-
-def judge(script: Script) -> list[tuple[str, str]]:
-    """Live through a script and name what it broke: rule and words. A run that cannot be ended is broken as well."""
-    return _live(script)[0]
-
-
-def _live(script: Script) -> tuple[list[tuple[str, str]], int, int]:
-    try:
-        history = run(script)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the other weeks go on
-        return [("ran", f"{type(error).__name__}: {error}")], 0, 0
-    kinds = [type(line).__name__ for line in history.lines]
-    broken = [(violation.rule, str(violation)) for violation in check(history)]
-    return broken, kinds.count("Presented"), kinds.count("Asked")
-
-
-def one_week(seed: int) -> Week:
-    """The week of a seed, judged."""
-    began = time.process_time()
-    broken, taps, requests = _live(draw_script(seed))
-    return Week(seed, tuple(broken), taps, requests, time.process_time() - began)
 
 
 def weeks(first: int, count: int, jobs: int) -> Iterator[Week]:
@@ -90,8 +59,10 @@ def main() -> int:
 
 def _run(wanted: argparse.Namespace) -> int:
     began, done, failed, taps, requests, cpu_s = time.monotonic(), 0, list[Week](), 0, 0, 0.0
+    reached = Coverage()
     for week in weeks(wanted.seed, wanted.weeks, wanted.jobs):
         done, taps, requests, cpu_s = done + 1, taps + week.taps, requests + week.requests, cpu_s + week.cpu_s
+        reached.add(Coverage.load(week.reached))
         if week.broken:
             failed.append(week)
             print(f"\rseed {week.seed}: {week.broken[0][1]}", flush=True)
@@ -107,10 +78,26 @@ def _run(wanted: argparse.Namespace) -> int:
         _tell(week, wanted.keep, wanted.shrink_s)
     if failed[TOLD_MAX:]:
         print(f"also broken: {' '.join(str(week.seed) for week in failed[TOLD_MAX:])}")
-    return 1 if failed else 0
+    unreached = _tell_reached(reached, wanted.keep, whole=wanted.weeks >= WHOLE)
+    return 1 if failed or unreached else 0
 
 
-def _tell(week: Week, keep: Path, shrink_s: float) -> None:
+def _tell_reached(reached: Coverage, keep: Path, *, whole: bool) -> bool:
+    """Say what the weeks reached, and write the whole table; whether a whole run left out what it must reach."""
+    reach = Reach.load()
+    keep.mkdir(parents=True, exist_ok=True)
+    (keep / "reached.md").write_text(table(reach, reached))
+    (keep / "reached.json").write_text(reached.dump())
+    print(f"\n{summary(reach, reached)}\nwhole table: {keep / 'reached.md'}")
+    for name in reach.surprising(reached):
+        print(f"reached, and in no list (tests/simulation/weeks/reach.toml): {name}")
+    missing = reach.missing(reached) if whole else []
+    for name in missing:
+        print(f"never reached: {name}")
+    return bool(missing)
+
+
+def _tell((week: Week, keep: Path, shrink_s: float) -> None:
     """Say what one week broke, with the shortest script that still does, and how to live through it again."""
     print(f"\nseed {week.seed} breaks what is promised:")
     for _, text in week.broken[:LINES_MAX]:

@@ -1,0 +1,49 @@
+"""One week lived, judged and counted: what a process of its own does for each seed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from tests.simulation.weeks.checker import check
+from tests.simulation.weeks.coverage import Coverage, of_history, watching
+from tests.simulation.weeks.drawing import draw_script
+from tests.simulation.weeks.run import run
+from tests.simulation.weeks.script import Script
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """What came of one week: which promises were broken (rule and words), and what it cost."""
+
+    seed: int
+    broken: tuple[tuple[str, str], ...]
+    taps: int
+    requests: int
+    cpu_s: float
+    reached: str  # a Coverage, as JSON
+
+
+def judge(script: Script) -> list[tuple[str, str]]:
+    """Live through a script and name what it broke: rule and words. A run that cannot be ended is broken as well."""
+    return _live(script)[0]
+
+
+def _live(script: Script) -> tuple[list[tuple[str, str]], int, int, Coverage]:
+    reached = Coverage()
+    try:
+        with watching(reached):
+            history = run(script)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the other weeks go on
+        return [("ran", f"{type(error).__name__}: {error}")], 0, 0, reached
+    kinds = [type(line).__name__ for line in history.lines]
+    broken = [(violation.rule, str(violation)) for violation in check(history)]
+    reached.add(of_history(history))
+    return broken, kinds.count("Presented"), kinds.count("Asked"), reached
+
+
+def one_week(seed: int) -> Week:
+    """The week of a seed, judged."""
+    began = time.process_time()
+    broken, taps, requests, reached = _live(draw_script(seed))
+    return Week(seed, tuple(broken), taps, requests, time.process_time() - began, reached.dump())
