@@ -97,7 +97,7 @@ def _tell_reached(reached: Coverage, keep: Path, *, whole: bool) -> bool:
     return bool(missing)
 
 
-def _tell((week: Week, keep: Path, shrink_s: float) -> None:
+def _tell(week: Week, keep: Path, shrink_s: float) -> None:
     """Say what one week broke, with the shortest script that still does, and how to live through it again."""
     print(f"\nseed {week.seed} breaks what is promised:")
     for _, text in week.broken[:LINES_MAX]:

@@ -34,6 +34,7 @@ KINDS = {
     "feedback": "What people were shown",
     "faults": "What went wrong, and what people did",
 }
+_BARE = ("Stopped", "Crashed", "StartFailed", "Failed", "Disk", "Plugged", "ClockStepped", "ClockSynchronised")
 Seen = dict[str, Counter[str]]
 
 
@@ -125,15 +126,7 @@ def _of_line(line: Line) -> Iterator[tuple[str, str]]:
         if isinstance(value, str) and not isinstance(line, HumanDid):
             refused = ", refused" if getattr(line, "refused", None) else ""
             yield "faults", f"{type(line).__name__}: {value}{refused}"
-    if type(line).__name__ in (
-        "Stopped",
-        "Crashed",
-        "StartFailed",
-        "Disk",
-        "Plugged",
-        "ClockStepped",
-        "ClockSynchronised",
-    ):
+    if type(line).__name__ in _BARE:
         yield "faults", f"kiosk: {type(line).__name__}"
 
 
