@@ -201,6 +201,7 @@ def _assemble(
         events=events,
         apply=lambda changed: apply(changed, intake, delivery, around.secrets),
         reload_key=delivery.reload,
+        needs_restart=kiosk.needs_restart,
     )
     hide_secrets(config, around.secrets)
     parts = Parts(

@@ -81,3 +81,9 @@ class AlreadyRunningError(PunchdError):
     """Another instance owns the state directory."""
 
     code = "already_running"
+
+
+class SocketGoneError(PunchdError):
+    """A socket's file was taken away from under us."""
+
+    code = "socket_gone"

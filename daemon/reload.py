@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 import structlog
 
 from daemon.config import Config, examine
+from daemon.config_spec import KEYS
 from daemon.errors import ConfigError
 from daemon.events import Events
 from daemon.notify import Notifier
@@ -21,7 +22,10 @@ _log = structlog.get_logger()
 
 
 class Reload:
-    """Reloads on request. `apply` takes the configuration that is in force from then on; `reload_key` reads the key."""
+    """Reloads on request. `apply` takes the configuration that is in force from then on; `reload_key` reads the key.
+
+    `needs_restart` is filled with the keys that changed in the file and are not in force.
+    """
 
     def __init__(
         self,
@@ -31,10 +35,12 @@ class Reload:
         events: Events,
         apply: Callable[[Config], None],
         reload_key: Callable[[], Awaitable[None]],
+        needs_restart: list[str],
     ) -> None:
         self._config = config
         self._notifier, self._events = notifier, events
         self._apply, self._reload_key = apply, reload_key
+        self._needs_restart = needs_restart
 
     async def run(self, asked: asyncio.Event) -> None:
         """One reload a request, one after the other, until cancelled."""
@@ -44,7 +50,7 @@ class Reload:
             await self.reload()
 
     async def reload(self) -> None:
-        """Take up what can be taken up; the rest is named in the log."""
+        """Take up what can be taken up; the rest is named in the log, in `needs_restart` and to systemd."""
         self._notifier.reloading()
         self._config = self._changed()
         try:
@@ -52,7 +58,8 @@ class Reload:
         except ConfigError as error:
             _log.error("key.unreadable", error=error.message)
         self._events.publish("config.reloaded")
-        self._notifier.ready("reloaded")
+        waiting = " ".join(self._needs_restart)
+        self._notifier.ready(f"reloaded; a restart is needed for {waiting}" if waiting else "reloaded")
 
     def _changed(self) -> Config:
         if self._config.path is None:
@@ -63,10 +70,11 @@ class Reload:
                 _log.error("config.refused", key=problem.key, problem=problem.text, remedy=problem.remedy)
             return self._config
         config = merged(self._config, examined.config)
+        self._needs_restart[:] = differences(config, examined.config)
         _log.info(
             "config.reloaded",
             changed=" ".join(differences(self._config, config)) or "nothing",
-            needs_restart=" ".join(differences(config, examined.config)) or "nothing",
+            needs_restart=" ".join(self._needs_restart) or "nothing",
         )
         self._apply(config)
         return config
@@ -93,12 +101,23 @@ def merged(now: Config, wanted: Config) -> Config:
 
 
 def differences(one: Config, other: Config) -> list[str]:
-    """The fields in which two configurations differ, such as "connecteam.base_url"."""
+    """The keys in which two configurations differ, as the file names them, such as "connecteam.timeout_seconds"."""
     left, right = asdict(one), asdict(other)
     found = []
     for part, value in left.items():
         if isinstance(value, dict):
-            found += [f"{part}.{name}" for name in value if value[name] != right[part][name]]
+            found += [_key(part, name) for name in value if value[name] != right[part][name]]
         elif value != right[part]:
-            found.append(part)
+            found.append(_key("", part))
     return found
+
+
+def _key(section: str, field: str) -> str:
+    """The key that a field of Config comes from: a unit (`_s`) has a word there, and a lone field its section."""
+    for key in KEYS:
+        names = {key.name, f"{key.section}_{key.name}"} if not section else {key.name}
+        if field.endswith("_s"):
+            names.add(f"{key.name.rpartition('_')[0]}_s")
+        if section in ("", key.section) and field in names:
+            return f"{key.section}.{key.name}"
+    return f"{section}.{field}" if section else field

@@ -41,11 +41,14 @@ class RunsAndStops(Runs, Protocol):
         """Let `run` return; it is cancelled after `grace_s` seconds."""
 
 
-class StartsAndStops(Protocol):
+class Serves(Protocol):
     """The sockets."""
 
     async def start(self) -> None:
         """Serve. Raises ConfigError or AlreadyRunningError."""
+
+    async def run(self) -> None:
+        """Keep serving, until cancelled; run again after a failure, it serves anew."""
 
     async def stop(self) -> None:
         """Serve no longer."""
@@ -72,7 +75,7 @@ class Parts:
     database: ClosesDatabase
     timesheet: Closes
     delivery: RunsAndStops
-    sockets: StartsAndStops | None
+    sockets: Serves | None
     readers: Runs
     close_intake: Callable[[], None]
     watches: tuple[tuple[str, Callable[[], Awaitable[None]]], ...]
@@ -132,6 +135,7 @@ class Service:
         order.push_async_callback(self._end_delivery, delivery)
         if parts.sockets is not None:
             order.push_async_callback(parts.sockets.stop)
+            order.push_async_callback(_end, [self._begin(tasks, "control", parts.sockets.run)], 0.0)
         readers = self._begin(tasks, "readers", parts.readers.run)
         order.callback(parts.close_intake)
         order.push_async_callback(_end, [readers], 0.0)

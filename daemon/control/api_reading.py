@@ -43,6 +43,7 @@ async def api_status(call: Call) -> Answer:
             "readers": [views.reader_view(reader) for reader in kiosk.readers.status()],
             "clock": clock_view(keeper),
             "alarms": [views.alarm_view(alarm) for alarm in kiosk.alarms.standing()],
+            "needs_restart": list(kiosk.needs_restart),
         }
     )
 

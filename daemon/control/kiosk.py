@@ -41,6 +41,8 @@ class Kiosk:
     events: Events
     timekeeper: Timekeeper
     tallies: Tallies = field(default_factory=Tallies)
+    #: Keys of the file that say something else than what is in force, and wait for a restart; Reload keeps it.
+    needs_restart: list[str] = field(default_factory=list)
 
 
 class ImportReport(Protocol):

@@ -18,11 +18,12 @@ from daemon.control import api_timesheet as timesheet
 from daemon.control.api_export import api_export
 from daemon.control.call import Answer, Call
 from daemon.control.metrics import api_metrics
+from daemon.intake.roster import BYTES_MAX
 
 #: A JSON body of any route but the import is far below this.
 BODY_MAX = 64 * 1024
-#: A CSV of 20,000 employees fits.
-IMPORT_MAX = 4 * 1024 * 1024
+#: The import says itself what is too large; only what is far too large is not read at all.
+IMPORT_MAX = 2 * BYTES_MAX
 
 
 class Access(enum.Enum):

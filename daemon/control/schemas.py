@@ -245,6 +245,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 }
             ),
             "alarms": listed(ref("Alarm")),
+            "needs_restart": {
+                **listed(TEXT),
+                "description": "Keys that changed in the file and are taken up by a restart only, such as alerts.url.",
+            },
         }
     ),
     "Event": shape({"event": TEXT, "at": INSTANT, "data": ANYTHING}),

@@ -51,6 +51,9 @@ def advise(status: Json) -> list[str]:
         advice.append(f"Delivery has halted: {detail}. Mend it, then: punchctl sync now")
     if not status["clock"]["trusted"] and not any("clock" in code for code in told):
         advice.append("The clock is not trusted yet, so nothing is sent; let the kiosk reach its time server.")
+    if status.get("needs_restart"):
+        keys = ", ".join(status["needs_restart"])
+        advice.append(f"The configuration changed in what only a restart takes up ({keys}): systemctl restart punchd")
     for reader in status["readers"]:
         if reader["state"] != "open" and not any(reader["name"] in alarm["text"] for alarm in status["alarms"]):
             detail = f" ({reader['detail']})" if reader.get("detail") else ""

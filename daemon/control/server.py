@@ -25,13 +25,15 @@ from daemon.control.problems import MEDIA_TYPE, Problem, ProblemError, malformed
 from daemon.control.routes import ROUTES, Access, Route, find
 from daemon.control.sockets import BoundSocket, bind, peer_uid
 from daemon.control.stream import WATCHERS_MAX, send_events
-from daemon.errors import PunchdError
+from daemon.errors import PunchdError, SocketGoneError
 
 #: A caller on this machine that takes longer to send its few bytes has hung.
 BODY_TIMEOUT_S = 30.0
 #: How long requests that run may take at a stop; twice this passes at worst, and the promise is three seconds.
 GRACE_S = 0.8
 HEARTBEAT_S = 15.0
+#: Whatever cleans up below /run takes a socket's file away without a word; looking costs two system calls.
+LOOK_S = 60.0
 
 
 class Sockets:
@@ -76,8 +78,31 @@ class Sockets:
             await self.stop()
             raise
 
+    async def run(self) -> None:
+        """Keep both sockets where people look for them, until cancelled; run again after a failure, it serves anew.
+
+        Raises SocketGoneError when one of their files has gone: whoever connects would find nobody.
+        """
+        if not self._reachable():
+            await self._end_all()
+            self._stopping.clear()
+            await self.start()
+        await self._watch()
+
+    async def _watch(self) -> None:
+        while True:
+            if not self._reachable():
+                raise SocketGoneError(f"{self.control_path} or {self.status_path} has gone, and is made anew")
+            await asyncio.sleep(LOOK_S)
+
+    def _reachable(self) -> bool:
+        return bool(self._bound) and all(bound.stands for bound in self._bound)
+
     async def stop(self) -> None:
         """Take no more requests, end all streams, let what acts come to its end, remove both files."""
+        await self._end_all()
+
+    async def _end_all(self) -> None:
         self._stopping.set()
         await asyncio.gather(self.metrics.stop(), *(runner.cleanup() for runner in self._runners))
         if self._acting:

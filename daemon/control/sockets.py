@@ -25,6 +25,14 @@ class BoundSocket:
     path: Path
     inode: int
 
+    @property
+    def stands(self) -> bool:
+        """Whether its file is still there, and ours."""
+        try:
+            return self.path.lstat().st_ino == self.inode
+        except OSError:
+            return False
+
     def remove(self) -> None:
         """Close it, and remove its file unless another process has put its own there."""
         self.sock.close()

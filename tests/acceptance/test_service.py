@@ -121,14 +121,15 @@ def test_sighup_reloads_and_says_what_needs_a_restart(kiosk):
         assert "MONOTONIC_USEC=" in punchd.heard("RELOADING=1")
         punchd.heard("READY=1")
         assert kiosk.ctl("tap", "04A2B3C4", "--reader", "front")["result"] == "accepted"
+        assert kiosk.ctl("status")["needs_restart"] == ["connecteam.timeout_seconds"]
         kiosk.write(attendance="repeat_tap_secs = 9")
         punchd.signal(signal.SIGHUP)
         punchd.heard("RELOADING=1")
         punchd.heard("READY=1")
         assert punchd.stopped() == 0
     reloaded = next(line for line in punchd.log.splitlines() if "config.reloaded" in line)
-    assert "changed=attendance.repeat_tap_s" in reloaded
-    assert "needs_restart=connecteam.timeout_s" in reloaded
+    assert "changed=attendance.repeat_tap_seconds" in reloaded
+    assert "needs_restart=connecteam.timeout_seconds" in reloaded
     refused = next(line for line in punchd.log.splitlines() if "config.refused" in line)
     assert "repeat_tap_seconds" in refused
 

@@ -25,7 +25,8 @@ from daemon.control.call import Answer, Call, Document
 from daemon.control.problems import MEDIA_TYPE
 from daemon.control.routes import BODY_MAX, ROUTES, Access, Route
 from daemon.control.server import Sockets
-from daemon.errors import AlreadyRunningError, ConfigError, RefusedError
+from daemon.errors import AlreadyRunningError, ConfigError, RefusedError, SocketGoneError
+from daemon.intake.roster import BYTES_MAX
 from daemon.model import Direction, PunchState, Source
 from daemon.queue import queue
 from tests.support.kiosk import Stage, open_kiosk, until
@@ -126,6 +127,26 @@ async def test_a_path_too_long_for_a_socket_is_told_at_start(stage: Stage) -> No
     config = replace(stage.kiosk.config, kiosk=replace(stage.kiosk.config.kiosk, runtime_dir=Path("/tmp/" + "x" * 100)))
     with pytest.raises(ConfigError, match="runtime_dir"):
         await Sockets(replace(stage.kiosk, config=config)).start()
+
+
+@pytest.mark.parametrize("gone", ["control.sock", "status.sock", "both and their directory"])
+async def test_a_socket_whose_file_was_taken_away_is_made_anew(stage: Stage, gone: str) -> None:
+    """Something cleans up below /run: the part fails, which is told, and run again it serves as before."""
+    directory = stage.control.parent
+    if gone.startswith("both"):
+        shutil.rmtree(directory)
+    else:
+        (directory / gone).unlink()
+    with pytest.raises(SocketGoneError):  # it looks before it waits
+        await stage.sockets._watch()
+    running = asyncio.ensure_future(stage.sockets.run())
+    await until(lambda: stage.control.exists() and stage.status.exists())
+    for path in (stage.control, stage.status):
+        assert (await ask(path, "GET", "/v1/status"))[0] == 200
+    assert stat.S_IMODE(stage.control.stat().st_mode) == 0o600
+    assert not running.done()
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_stopping_removes_both_files(stage: Stage) -> None:
@@ -361,6 +382,25 @@ async def test_a_body_larger_than_its_route_takes_is_413(stage: Stage) -> None:
             assert (response.status, json.loads(await response.read())["code"]) == (413, "too_large")
     status, problem = await ask(stage.control, "POST", "/v1/employees/import", b"x" * (BODY_MAX + 1))
     assert (status, problem["code"]) == (422, "invalid_input")
+
+
+async def test_an_import_says_itself_what_is_too_large(stage: Stage) -> None:
+    """Up to its own limit a file is taken; beyond it, the import's words say by how much, and what to do."""
+
+    async def told(size: int) -> tuple[int, str]:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"user_id,name,badge,job_id\n"
+            for _ in range(size // 64_000):
+                yield b"#" * 64_000
+
+        async with session(stage.control) as http, http.post("/v1/employees/import", data=pieces()) as response:
+            return response.status, await response.text()
+
+    status, words = await told(BYTES_MAX - 64_000)
+    assert (status, "split it" in words) == (422, False), "its rows are what is wrong"
+    status, words = await told(BYTES_MAX + 128_000)
+    assert status == 422
+    assert f"more than {BYTES_MAX:,}; split it" in words
 
 
 async def test_our_own_mistake_is_a_500_without_internals_and_is_logged() -> None:

@@ -75,6 +75,9 @@ class Sockets:
         if self.trouble is not None:
             raise self.trouble
 
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
     async def stop(self) -> None:
         self.seen.append("sockets stopped")
 
