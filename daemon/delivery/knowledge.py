@@ -49,6 +49,10 @@ class View:
         found = [r for r in self.records if r.end is None and second - within_s <= r.start < second]
         return max(found, key=lambda r: r.start, default=None)
 
+    def open_at_all(self) -> ShiftRecord | None:
+        """The most recent open shift, whenever it began."""
+        return max((r for r in self.records if r.end is None), key=lambda r: r.start, default=None)
+
     def with_record(self, record: ShiftRecord) -> View:
         """The same view after one of our own writes.
 

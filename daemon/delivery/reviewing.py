@@ -74,7 +74,8 @@ def _unobstructed(walk: Walk, index: int) -> bool:
     if reason == "already_open":
         # Sent again for what a narrower read does not show, it would be refused again, and read up on, for ever.
         seen_whole = view.covers(punch.second - FORGOTTEN_S) and not (punch.detail or "").endswith(NOT_SHOWN)
-        return seen_whole and view.overlapping(punch.second, punch.second + 1) is None
+        # One begun since is in its way as well.
+        return seen_whole and view.open_at_all() is None and view.around(punch.second) is None
     if reason == "no_matching_clock_in":
         return view.open_before(punch.second, walk.policy.max_shift_s) is not None
     if reason in _WANT_AN_OPEN_SHIFT:

@@ -103,7 +103,8 @@ def _judge_conflict(walk: Walk, index: int, conflict: str, step: Write) -> bool:
         elif record.end is not None:
             reason = "auto_clocked_out" if record.auto_ended else "already_clocked_out"
     elif isinstance(step, OpenShift):
-        record = view.open_before(step.at, FORGOTTEN_S)
+        # One begun later is in the way just as well: the service takes no clock-in while any shift is open.
+        record = view.open_before(step.at, FORGOTTEN_S) or view.open_at_all()
     shown = described(record) if record else NOT_SHOWN
     walk.settle(index, PunchState.REVIEW, reason=reason, detail=f"{attempt.detail or conflict}; {shown}")
     return True

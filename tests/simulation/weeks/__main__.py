@@ -24,6 +24,8 @@ from tests.simulation.weeks.shrink import shrink
 TOLD_MAX = 3
 #: So many weeks must reach all that reach.toml wants; fewer are a look at something else.
 WHOLE = 300
+#: Weeks until a process has loaded what it needs, and what it may hold more in the end (kB).
+SETTLED, GROWTH_KB = 5, 64 * 1024
 #: Broken promises told of one week.
 LINES_MAX = 8
 
@@ -59,10 +61,11 @@ def main() -> int:
 
 def _run(wanted: argparse.Namespace) -> int:
     began, done, failed, taps, requests, cpu_s = time.monotonic(), 0, list[Week](), 0, 0, 0.0
-    reached = Coverage()
+    reached, held = Coverage(), dict[int, list[int]]()
     for week in weeks(wanted.seed, wanted.weeks, wanted.jobs):
         done, taps, requests, cpu_s = done + 1, taps + week.taps, requests + week.requests, cpu_s + week.cpu_s
         reached.add(Coverage.load(week.reached))
+        held.setdefault(week.process, []).append(week.memory_kb)
         if week.broken:
             failed.append(week)
             print(f"\rseed {week.seed}: {week.broken[0][1]}", flush=True)
@@ -73,13 +76,25 @@ def _run(wanted: argparse.Namespace) -> int:
         f"\r{done} kiosk-weeks from seed {wanted.seed}: {taps} taps, {requests} requests, {len(failed)} broke a "
         f"promise; {took_s:.0f} s, {cpu_s / max(1, done):.2f} s of processor a week"
     )
+    grown = _grown(held)
     failed.sort(key=lambda week: week.seed)
     for week in failed[:TOLD_MAX]:
         _tell(week, wanted.keep, wanted.shrink_s)
     if failed[TOLD_MAX:]:
         print(f"also broken: {' '.join(str(week.seed) for week in failed[TOLD_MAX:])}")
     unreached = _tell_reached(reached, wanted.keep, whole=wanted.weeks >= WHOLE)
-    return 1 if failed or unreached else 0
+    return 1 if failed or unreached or grown else 0
+
+
+def _grown(held: dict[int, list[int]]) -> bool:
+    """Say which process holds much more after its last week than after its first few."""
+    grown = False
+    for process, memory_kb in held.items():
+        early, late = max(memory_kb[:SETTLED]), min(memory_kb[-SETTLED:])
+        if late > early + GROWTH_KB:
+            grown = True
+            print(f"process {process} held {early} kB after its first weeks and {late} kB in the end: a leak")
+    return grown
 
 
 def _tell_reached(reached: Coverage, keep: Path, *, whole: bool) -> bool:

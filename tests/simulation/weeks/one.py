@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import time
 from dataclasses import dataclass
 
@@ -21,6 +23,8 @@ class Week:
     taps: int
     requests: int
     cpu_s: float
+    process: int
+    memory_kb: int
     reached: str  # a Coverage, as JSON
 
 
@@ -46,4 +50,13 @@ def one_week(seed: int) -> Week:
     """The week of a seed, judged."""
     began = time.process_time()
     broken, taps, requests, reached = _live(draw_script(seed))
-    return Week(seed, tuple(broken), taps, requests, time.process_time() - began, reached.dump())
+    return Week(
+        seed, tuple(broken), taps, requests, time.process_time() - began, os.getpid(), _memory_kb(), reached.dump()
+    )
+
+
+def _memory_kb() -> int:
+    """What the process holds once everything of the week is let go."""
+    gc.collect()
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))

@@ -492,8 +492,9 @@ def test_what_keeps_a_clock_in_out_is_looked_for_far_back():
         (replace(seen(20, shift("s0", -100, -90, by="admin")), since=second(-400)), True),
         (replace(seen(20), since=second(-10)), False),  # so narrow a read says nothing of it
         (replace(seen(20, shift("s0", -100)), since=second(-400)), False),
+        (replace(seen(20, shift("s0", -100, -90, by="admin"), shift("s2", 17)), since=second(-400)), False),
     ],
-    ids=["ended", "not looked for", "still open"],
+    ids=["ended", "not looked for", "still open", "another one open since"],
 )
 def test_a_clock_in_waits_until_the_shift_in_its_way_is_seen_to_have_ended(view, released):
     """Released by a read that does not reach back to that shift it would be refused again and again."""

@@ -356,8 +356,8 @@ def ended_by_itself(story: Story) -> None:
 
 
 def growing_memory(story: Story) -> None:
-    """A tenth of a gigabyte from first to last."""
-    story.memory_kb = (90_000, 190_000)
+    """Half a gigabyte from first to last."""
+    story.memory_kb = (90_000, 690_000)
 
 
 def growing_descriptors(story: Story) -> None:
