@@ -18,7 +18,8 @@ _WANT_AN_OPEN_SHIFT = ("no_open_shift", "auto_clocked_out", "already_clocked_out
 #: A read need not show what the service refused for: a shift left open for a week is on no list of today. What looked
 #: mended and was refused again therefore waits, the first time so long, then twice as long each time.
 _AGAIN_S = 900.0
-_DOUBLINGS_MAX = 8
+#: Attempts that reached nobody are counted too: after a long outage it must not be days.
+_DOUBLINGS_MAX = 4
 
 
 def take_up(walk: Walk, index: int) -> None:
