@@ -195,6 +195,8 @@ def request_id(told: Json) -> str | None:
 
 def clean(text: str) -> str:
     """The text without what cannot be stored or shown: lone surrogates and control characters."""
+    if text.isprintable():  # nearly always; a lone surrogate is not
+        return text
     text = text.encode("utf-8", "replace").decode("utf-8")
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
