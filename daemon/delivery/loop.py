@@ -366,7 +366,7 @@ class Delivery:
                 self._planning.forbid_reads()
         else:
             return
-        for user_id in people:
+        for user_id in sorted(people):  # equal histories go on alike
             board.mark(user_id)
 
     async def _send(self, lane: Lane, request: Send) -> set[str]:

@@ -46,6 +46,11 @@ class WatchedReader(SimulatedReader):
         seen = self._looking[tap] = asyncio.get_running_loop().create_future()
         return await seen
 
+    @property
+    def listens(self) -> bool:
+        """Whether a badge held before it is read: it is open, and there is power."""
+        return not self.dark and not self._inbox.ended
+
     async def feedback(self, tap: Tap, feedback: Feedback) -> None:
         """Show it."""
         await super().feedback(tap, feedback)

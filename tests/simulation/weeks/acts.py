@@ -57,9 +57,8 @@ class Acts:
     async def _present(self, person: str, badge: str, box: Box, reader: str) -> Feedback | None:
         stage = self._stage
         stage.taps += 1
-        tap, on, shown = stage.taps, box.life is not None and reader in box.readers, None
-        watched = box.readers.get(reader)
-        seen = box.clock.now() if on and watched is not None and not watched.dark else None
+        tap, shown, watched = stage.taps, None, box.readers.get(reader)
+        seen = box.clock.now() if box.life is not None and watched is not None and watched.listens else None
         way = box.config["readers"].get(reader, "toggle")
         stage.note(
             Presented(

@@ -96,7 +96,7 @@ class Box:
     async def _boot(self) -> None:
         number = self.lives + 1
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(kiosk=self.name, life=number)
+        structlog.contextvars.bind_contextvars(simulated=f"{self.name}:{number}")
         self.stage.alive[self.name] = number
         config = self.load()
         wire, orders, lock = Wire(self.stage, self.name, up=self.up), Orders(), InstanceLock(self.disk.folder)

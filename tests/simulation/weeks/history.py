@@ -157,7 +157,8 @@ class Presented(Line):
     """A badge was held before a reader, by `person` (its owner, or whoever borrowed it).
 
     `tap` numbers presentations from 1. `direction` is the reader's at that moment: toggle, clock_in or clock_out.
-    `wall_at`, `boot_id` and `boottime_s` are what the kiosk's own clocks said; None while it was off.
+    `wall_at`, `boot_id` and `boottime_s` are what the kiosk's own clocks said; None while it was off, or its reader was
+    unplugged: then nothing was read.
     """
 
     tap: int

@@ -35,7 +35,7 @@ from tests.simulation.weeks.script import Script
 MARK = "x-simulated"
 #: Twice what the busiest of weeks takes; more is asking without end, which nobody's plan pays for.
 REQUESTS_MAX = 8_000
-_KIOSK = re.compile(r"\bkiosk=(\S+) .*?\blife=(\d+)|\blife=(\d+) .*?\bkiosk=(\S+)")
+_LIFE = re.compile(r" simulated=(\S+):(\d+)")
 
 
 @dataclass
@@ -81,11 +81,11 @@ class LogStream(io.TextIOBase):
         self._stage = stage
 
     def write(self, text: str) -> int:
-        found = _KIOSK.search(text)
-        kiosk, life = (found[1] or found[4], int(found[2] or found[3])) if found else ("", 0)
+        found = _LIFE.search(text)
+        kiosk, life = (found[1], int(found[2])) if found else ("", 0)
         if life == 0 or self._stage.alive.get(kiosk) == life:
             at = self._stage.now
-            for line in text.splitlines():
+            for line in _LIFE.sub("", text).splitlines():
                 self._stage.log.setdefault(kiosk, []).append(f"{at:.3f} {line}")
         return len(text)
 
