@@ -172,7 +172,6 @@ REVIEW = (
         after='conn.execute("DELETE FROM deliveries WHERE punch_seq = ?", (punch.seq,))\n'
         '    conn.execute("DELETE FROM punches WHERE seq = ?", (punch.seq,))',
         proofs=(f"{LOOP}::test_discarding_a_clock_in_leaves_its_clock_out_to_the_timesheet",),
-        unseen="nobody at a simulated kiosk discards",
     ),
     _review(
         id="in-flight-discarded",
@@ -182,7 +181,6 @@ REVIEW = (
         before="if punch.state not in (PunchState.REVIEW, PunchState.HELD, PunchState.PENDING):",
         after="if punch.state is PunchState.DELIVERED:",
         proofs=(f"{GUARDED}::test_what_is_out_cannot_be_discarded",),
-        unseen="nobody at a simulated kiosk discards",
     ),
     _review(
         id="discard-without-a-reason",
@@ -192,7 +190,7 @@ REVIEW = (
         before="if not reason.strip():",
         after="if False:",
         proofs=(f"{GUARDED}::test_a_discard_needs_a_reason",),
-        unseen="nobody at a simulated kiosk discards",
+        unseen="simulated people give a reason",
     ),
     _review(
         id="decision-not-journalled",
@@ -202,7 +200,7 @@ REVIEW = (
         before='records.journal(conn, at, by, "review.discarded", punch_id, {"reason": why})',
         after="pass",
         proofs=(f"{GUARDED}::test_a_discard_needs_a_reason",),
-        unseen="nobody at a simulated kiosk discards",
+        unseen="no rule of the checker asks for a decision's own line",
     ),
     _review(
         id="decision-by-nobody",
@@ -212,7 +210,7 @@ REVIEW = (
         before='journal(case.conn, case.desk.now, case.by, "punch.decided"',
         after='journal(case.conn, case.desk.now, "automatic", "punch.decided"',
         proofs=(f"{DECIDE}::test_what_a_decision_adds_is_journalled_with_who_and_when",),
-        unseen="nobody at a simulated kiosk decides",
+        unseen="no rule of the checker asks for a decision's own line",
     ),
 )
 
@@ -261,7 +259,7 @@ BUDGET = (
         before="at = max(self._gate.ready_at(now), self._pacer.ready_at(now, live=False))",
         after="at = max(self._gate.ready_at(now), self._pacer.ready_at(now, live=True))",
         proofs=(f"{ASKING}::test_questions_leave_live_punches_their_reserve",),
-        unseen="nobody at a simulated kiosk asks",
+        unseen="nobody in a simulated week audits",
     ),
     _budget(
         id="own-ceiling-ignored",
@@ -289,7 +287,7 @@ BUDGET = (
         before="return rng.uniform(ceiling / 2, ceiling)",
         after="return ceiling",
         proofs=(f"{PACING}::test_backoff_doubles_to_its_cap_and_never_meets_another_kiosk",),
-        unseen="a simulated company has one kiosk on its account",
+        unseen="no rule of the checker holds the requests of two kiosks against each other",
     ),
     _budget(
         id="link-comes-back-in-step",
@@ -299,7 +297,7 @@ BUDGET = (
         before="self._until = now + self._rng.uniform(0.0, spread_s)",
         after="self._until = now",
         proofs=(f"{READS}::test_a_line_that_comes_back_is_used_within_a_second_but_not_in_step",),
-        unseen="a simulated company has one kiosk on its account",
+        unseen="no rule of the checker holds the requests of two kiosks against each other",
     ),
     _budget(
         id="day-count-forgotten",

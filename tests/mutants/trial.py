@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from tests.mutants.mutant import Mutant
 from tests.mutants.proving import Proof, prove
@@ -31,11 +31,7 @@ class Weeks:
     hung: bool = False
 
 
-class Simulator(Protocol):
-    """Simulated weeks in a tree."""
-
-    def __call__(self, tree: Path) -> Weeks:
-        """Live through them until something is wrong, or they are over."""
+Simulate = Callable[[Path], Weeks]
 
 
 @dataclass(frozen=True)
@@ -74,11 +70,13 @@ class Trial:
         return next((proof for proof in (*self.direct, *self.wider) if proof.void), None)
 
 
-def try_one(mutant: Mutant, tree: Path, simulator: Simulator | None, *, wider: bool = True) -> Trial:
-    """Apply it and ask its own proofs in their order, the simulator, and where both are silent all the others."""
+def try_one(mutant: Mutant, tree: Path, simulate: Simulate | None, *, wider: bool = True) -> Trial:
+    """Apply it and ask its own proofs in their order, simulated weeks where they can see it, and where all are silent
+    all other tests.
+    """
     with broken(tree, mutant):
         direct = _until_red([(proof,) for proof in mutant.proofs], tree)
-        weeks = simulator(tree) if simulator is not None else None
+        weeks = simulate(tree) if simulate is not None and not mutant.unseen else None
         trial = Trial(mutant, direct, weeks)
         if trial.caught or not wider or mutant.equivalent:
             return trial
