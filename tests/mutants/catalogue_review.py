@@ -28,6 +28,15 @@ REVIEW = (
         proofs=(f"{READS}::test_an_overlap_that_a_manager_deletes_heals_by_itself",),
     ),
     _review(
+        id="taken-up-without-a-rest",
+        row="taken up again by itself",
+        breaks="What is refused again and again is taken up at every read, and two such punches chase each other.",
+        file=_REVIEWING,
+        before="and not entry.outcome_unknown and _rested(walk, index):",
+        after="and not entry.outcome_unknown:",
+        proofs=("tests/unit/delivery/test_planner.py",),
+    ),
+    _review(
         id="typed-in-exactly-and-not-seen",
         row="taken up again by itself",
         breaks="What a manager typed in exactly stays in review.",

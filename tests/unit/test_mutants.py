@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Drifted, Mutant, mutated, read
+from tests.mutants.proving import run
+from tests.mutants.report import totals, verdict
 from tests.mutants.rows import ROWS, SPLIT
+from tests.mutants.trial import Weeks, try_one
 from tests.unit.delivery.test_tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,8 +63,73 @@ def test_ids_are_unique_and_proofs_are_there() -> None:
 
 def _exists(proof: str) -> bool:
     file, _, test = proof.partition("::")
-    if not (ROOT / file).exists():
-        return False
+    return (ROOT / file).exists() and (not test or test in _defined(file))
+
+
+@cache
+def _defined(file: str) -> frozenset[str]:
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    return not test or test.split("[")[0] in names
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return frozenset(node.name for node in found)
+
+
+# --- the runner, on a product of one line
+
+TINY = Mutant(
+    "tiny",
+    "a table",
+    "a row",
+    "It lets everybody in.",
+    "product.py",
+    "return 1",
+    "return 0",
+    ("test_it.py::test_guard",),
+)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A tree with one guard and one test of it."""
+    (tmp_path / "product.py").write_text("def guard():\n    return 1\n")
+    (tmp_path / "test_it.py").write_text("from product import guard\n\n\ndef test_guard():\n    assert guard()\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("mutant", "expected"),
+    [
+        (TINY, "caught"),
+        (replace(TINY, after="return 2"), "NOT CAUGHT"),
+        (replace(TINY, after="return ("), "VOID"),
+        (replace(TINY, proofs=(), equivalent="both are true"), "equivalent"),
+    ],
+    ids=["noticed", "not noticed", "does not load", "known to be no breakage"],
+)
+def test_a_trial_says_who_noticed_and_leaves_the_tree_as_it_was(tiny: Path, mutant: Mutant, expected: str) -> None:
+    """Only a test that ran and failed has noticed; what does not even load proves nothing."""
+    whole = (tiny / "product.py").read_text()
+    trial = try_one(mutant, tiny, None, wider=False)
+    assert verdict(trial) == expected
+    assert totals([trial])["not caught"] == (expected in ("NOT CAUGHT", "VOID"))
+    assert (tiny / "product.py").read_text() == whole
+
+
+def test_simulated_weeks_notice_as_well(tiny: Path) -> None:
+    """A week that breaks a promise is enough; where none can see it they are not asked."""
+    harmless = replace(TINY, proofs=())
+    trial = try_one(harmless, tiny, lambda tree: Weeks(3.5, 0.0, "seed 1: lost", 1.0), wider=False)
+    assert (verdict(trial), totals([trial])["by simulated weeks alone"]) == ("caught", 1)
+
+    def never(tree: Path) -> Weeks:
+        raise AssertionError("asked")
+
+    assert verdict(try_one(replace(harmless, unseen="no clock there"), tiny, never, wider=False)) == "NOT CAUGHT"
+
+
+def test_what_never_ends_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    """A mutant may hang, and so may what it has started: both are gone afterwards."""
+    child = "import os, signal\npid = os.fork()\nif pid: open('pid', 'w').write(str(pid))\nwhile True: signal.pause()\n"
+    ended = run(["-S", "-c", child], tmp_path, 2.0)
+    assert ended.code is None
+    stat = Path("/proc", (tmp_path / "pid").read_text(), "stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
