@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import argparse
 import queue
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 
 from tests.mutants import report, trees
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant
-from tests.mutants.proving import prove
+from tests.mutants.proving import end_all, prove
 from tests.mutants.simulating import Simulator, week
 from tests.mutants.trial import Trial, try_one
 
 #: All proofs of all mutants take about this long on a small machine, once, unbroken.
-CONTROL_MAX_S = 1200.0
+CONTROL_MAX_S = 1800.0
 
 
 def main(words: Sequence[str]) -> int:
@@ -88,7 +90,8 @@ def _try_all(chosen: Sequence[Mutant], copies: Sequence[Path], weeks: Simulator 
         try:
             return list(pool.map(one, chosen))
         except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_all()
             raise
 
 
@@ -113,5 +116,12 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    end_all()
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _stop)
     sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ first shows in the history (its end where no one line is to blame) and the check
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from typing import Any
 
@@ -16,6 +17,8 @@ from tests.simulation.weeks.history import History
 from tests.simulation.weeks.run import run
 
 DAY_S = 86400.0
+#: Ten times what a week takes; one that takes more turns in a circle, and is ended by SIGXCPU.
+PROCESSOR_MAX_S = 150
 
 
 def live(seed: int) -> dict[str, Any]:
@@ -43,4 +46,5 @@ def _day(history: History, line: int, days: float) -> float:
 
 
 if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_MAX_S, PROCESSOR_MAX_S + 5))
     print(json.dumps(live(int(sys.argv[1]))))

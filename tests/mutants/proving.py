@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +20,19 @@ TEST_MAX_S: Final = 60
 #: Several tests together.
 PROOF_MAX_S: Final = 240.0
 
-_PYTEST: Final = ("-x", "-q", "--tb=no", "-rfE", "--no-header", "-p", "no:cacheprovider", "--hypothesis-seed=1")
+#: Hypothesis's own profile for machines: the same examples every time, and no deadline for slow ones.
+_PYTEST: Final = ("-x", "-q", "--tb=no", "-rfE", "--no-header", "-p", "no:cacheprovider", "--hypothesis-profile=ci")
 _RED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+?)(?:\[.*?\])?(?: - (.*))?$", re.MULTILINE)
 #: pytest's own exit codes.
-_GREEN, _TESTS_RED, _INTERRUPTED = 0, 1, 2
+_GREEN, _TESTS_RED = 0, 1
+
+#: What runs now, so that whoever ends the runner ends it all.
+_running: set[subprocess.Popen[str]] = set()
+_over = threading.Event()
+
+
+class Over(Exception):
+    """The runner is being ended: nothing is begun any more."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,12 @@ class Ended:
 
 
 def run(command: Sequence[str], tree: Path, limit_s: float) -> Ended:
-    """Run a Python command in a tree, whose sources it then uses; it and all it started are gone afterwards."""
+    """Run a Python command in a tree, whose sources it then uses; it and all it started are gone afterwards.
+
+    Raises Over.
+    """
+    if _over.is_set():
+        raise Over
     around = {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}
     began = time.monotonic()
     process = subprocess.Popen(
@@ -63,13 +78,20 @@ def run(command: Sequence[str], tree: Path, limit_s: float) -> Ended:
         errors="replace",
     )
     code: int | None = None
+    _running.add(process)
     try:
         output, _ = process.communicate(timeout=limit_s)
         code = process.returncode
     except subprocess.TimeoutExpired:
         output = f"ended after {limit_s:g} s"
     finally:
-        _end_all(process)
+        _end(process)
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+        _running.discard(process)
+    if _over.is_set():
+        raise Over  # it was ended, and proves nothing
     return Ended(code, output, time.monotonic() - began)
 
 
@@ -87,10 +109,14 @@ def prove(tests: Sequence[str], tree: Path, limit_s: float = PROOF_MAX_S) -> Pro
     return Proof(False, found[1] if found else None, words, ended.took_s, void=True)
 
 
-def _end_all(process: subprocess.Popen[str]) -> None:
+def end_all() -> None:
+    """End every proof that runs, with all that it started, and let none begin."""
+    _over.set()
+    for process in list(_running):
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
     """End what is left of a process and of all it started; its session is its own."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
