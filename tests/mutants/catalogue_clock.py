@@ -162,8 +162,8 @@ MUTANTS = (
         row="a time shown to be wrong is not sent",
         breaks="A punch keeps a time that the uninterrupted clock shows to be wrong, and is sent with it.",
         file=_SETTLING,
-        before="if not desk.reckoner.trusted:\n        return []",
-        after="return []",
+        before="disputed = [_dispute(conn, punch, at, desk) for punch, at in _misdated(conn, desk)]",
+        after="disputed = []",
         proofs=(f"{DOUBT}::test_a_tap_by_a_clock_that_was_believed_and_wrong_is_never_sent_with_that_time",),
     ),
     _gate(
