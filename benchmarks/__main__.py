@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the figures; 0 also where an aim is missed: the machine may be busy, and docs/performance.md explains."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only show that each can be taken")
+    parser.add_argument("--stored", type=int, metavar="N", help="growth with N punches stored, such as 1000000")
     names = [*BENCHMARKS, DELIVERY_COSTS]
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; default: all")
     options = parser.parse_args(argv)
@@ -48,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(names)}")
     chosen = options.names or [name for name in names if name != DELIVERY_COSTS or not options.quick]
     scale = QUICK if options.quick else FULL
+    if options.stored is not None:
+        scale = replace(scale, stored=(0, options.stored))
     print(*machine(Path(tempfile.gettempdir())), sep="\n")
     with Path(os.devnull).open("w") as nowhere:
         log.configure(log.Secrets(), style="text", stream=nowhere)  # written as in service, read by nobody

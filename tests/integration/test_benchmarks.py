@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,8 @@ def test_prints_its_figures(name: str) -> None:
     """`python -m benchmarks --quick NAME` ends in order and prints the figure, and the machine it was taken on."""
     if name == "badge" and (lacking := missing()) is not None:
         pytest.skip(lacking)
+    if name == "life" and shutil.which("strace") is None:
+        pytest.skip("needs strace (apt-get install strace)")
     # Its pcscd is its own: this run's must not be disturbed.
     environment = {key: value for key, value in os.environ.items() if key != SOCKET_VARIABLE}
     done = subprocess.run(

@@ -91,7 +91,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def _remember(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.unhandled.append(context.get("exception") or RuntimeError(context["message"]))
 
-    def run_in_executor(self, *_: object) -> NoReturn:  # type: ignore[override]
+    def run_in_executor(self, *_: object) -> NoReturn:
         """Refused: a thread's end is not determined by the seed."""
         raise RuntimeError("threads have no place in virtual time: run the database inline, look up no names")
 

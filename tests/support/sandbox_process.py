@@ -92,7 +92,8 @@ class SandboxProcess:
         self._child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, bufsize=0)
         try:
             self.url = self._line("service")
-            self.admin = SandboxAdmin(self._line("admin"))
+            self.admin_url = self._line("admin")
+            self.admin = SandboxAdmin(self.admin_url)
         except BaseException:
             self.stop()
             raise
