@@ -104,10 +104,17 @@ def key_left_alone(facts: Facts) -> list[Violation]:
                 continue
             first_of_pair = request.reads is not None and after.said.path == "/me"
             halted = before is not None and before.refused_key and before.life == request.life
-            if (first_of_pair and not halted) or _has_cause(facts, kiosk, request, after):
+            renewed = before is not None and _renewed(facts, before, after)
+            if (first_of_pair and not halted) or renewed or _has_cause(facts, kiosk, request, after):
                 continue
             finding.say(after.line, f"{after} of {kiosk} tries a key refused at {clock(request.said.at)} again")
     return finding.found
+
+
+def _renewed(facts: Facts, before: Request, after: Request) -> bool:
+    """Whether the key was renewed meanwhile: the kiosk finds the new one when the old one is refused."""
+    changed = [line.at for _, line in facts.of(HumanDid) if line.what == "key_renewed"]
+    return any(before.said.at <= at <= after.said.at for at in changed)
 
 
 def _has_cause(facts: Facts, kiosk: str, request: Request, after: Request) -> bool:
