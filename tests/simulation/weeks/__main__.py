@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.weeks run --weeks 300 --seed 1`, and `replay FILE` for one script exactly.
+"""`python -m tests.simulation.weeks run --weeks 300 --seed 1`, `replay FILE` for one script exactly, and `reach`.
 
 One week a seed, counted on from the first. Exit 0 when every promise held, 1 otherwise.
 """
@@ -53,7 +53,11 @@ def main() -> int:
     again = commands.add_parser("replay", help="one script, exactly as it was")
     again.add_argument("file", type=Path)
     again.add_argument("--history", type=Path, help="write down everything that happened")
+    commands.add_parser("reach", help="what weeks can reach, as docs/reliability.md has it")
     wanted = parser.parse_args()
+    if wanted.command == "reach":
+        print(table(Reach.load()))
+        return 0
     if wanted.command == "replay":
         return _replay(wanted.file, wanted.history)
     return _run(wanted)
@@ -104,12 +108,14 @@ def _tell_reached(reached: Coverage, keep: Path, *, whole: bool) -> bool:
     (keep / "reached.md").write_text(table(reach, reached))
     (keep / "reached.json").write_text(reached.dump())
     print(f"\n{summary(reach, reached)}\nwhole table: {keep / 'reached.md'}")
-    for name in reach.surprising(reached):
+    for name in reach.unlisted(reached):
         print(f"reached, and in no list (tests/simulation/weeks/reach.toml): {name}")
-    missing = reach.missing(reached) if whole else []
+    missing, refuted = reach.missing(reached) if whole else [], reach.refuted(reached)
     for name in missing:
         print(f"never reached: {name}")
-    return bool(missing)
+    for name in refuted:
+        print(f"reached, and said to be impossible: {name}")
+    return bool(missing or refuted)
 
 
 def _tell(week: Week, keep: Path, shrink_s: float) -> None:

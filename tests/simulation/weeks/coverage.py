@@ -120,7 +120,7 @@ def _of_line(line: Line) -> Iterator[tuple[str, str]]:
         case HumanDid():
             yield "faults", f"human: {line.what}"
         case PowerCut():
-            yield "faults", f"kiosk: PowerCut {line.torn}".strip()
+            yield "faults", "kiosk: PowerCut, " + ("unsynced bytes lost" if "lost" in line.torn else "all was synced")
     for name in ("what", "how", "decision"):
         value = getattr(line, name, None)
         if isinstance(value, str) and not isinstance(line, HumanDid):
@@ -149,28 +149,32 @@ def transitions(punch: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What must be reached, and what cannot be: by kind, name and words (the row's meaning; the reason why not)."""
+    """What must be reached, what may be, and what cannot: by kind, name and words (its meaning; the reason why not)."""
 
     wanted: Mapping[str, Mapping[str, str]]
+    seldom: Mapping[str, Mapping[str, str]]
     impossible: Mapping[str, Mapping[str, str]]
 
     @classmethod
     def load(cls, path: Path = REACH) -> Reach:
         """The kept list."""
         told = tomllib.loads(path.read_text(encoding="utf-8"))
-        return cls({kind: told.get(kind, {}) for kind in KINDS}, told.get("impossible", {}))
+        parts = (told, told.get("seldom", {}), told.get("impossible", {}))
+        return cls(*({kind: part.get(kind, {}) for kind in KINDS} for part in parts))
 
     def missing(self, coverage: Coverage) -> list[str]:
         """What should have been reached and was not."""
         return [f"{kind}: {name}" for kind in KINDS for name in self.wanted[kind] if not coverage.counts[kind][name]]
 
-    def surprising(self, coverage: Coverage) -> list[str]:
-        """What was reached and stands in no list, or in that of what cannot be."""
+    def refuted(self, coverage: Coverage) -> list[str]:
+        """What was reached although it is said to be impossible."""
+        return [f"{kind}: {name}" for kind in KINDS for name in self.impossible[kind] if coverage.counts[kind][name]]
+
+    def unlisted(self, coverage: Coverage) -> list[str]:
+        """What was reached and stands in no list."""
+        known = {kind: {*self.wanted[kind], *self.seldom[kind], *self.impossible[kind]} for kind in KINDS}
         return [
-            f"{kind}: {name}"
-            for kind in KINDS
-            for name in sorted(coverage.counts[kind])
-            if name not in self.wanted[kind]
+            f"{kind}: {name}" for kind in KINDS for name in sorted(coverage.counts[kind]) if name not in known[kind]
         ]
 
 
@@ -186,9 +190,10 @@ def _lines(reach: Reach, count: Callable[[str, str], str]) -> Iterator[str]:
         yield "| --- | --- |" + (" ---: |" if counted else "")
         for name, words in reach.wanted[kind].items():
             yield f"| {name} | {words} |{count(kind, name)}"
-        if reach.impossible.get(kind):
-            yield from ("", "Never reached, and why:", "", "| name | why |", "| --- | --- |")
-            yield from (f"| {name} | {why} |" for name, why in reach.impossible[kind].items())
+        for title, names in (("Seldom", reach.seldom[kind]), ("Never, and why", reach.impossible[kind])):
+            if names:
+                yield from ("", f"{title}:", "", "| name | is |", "| --- | --- |")
+                yield from (f"| {name} | {words} |" for name, words in names.items())
         yield ""
 
 

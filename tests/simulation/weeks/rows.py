@@ -30,7 +30,7 @@ def rows_of(lane: Sequence[LanePunch], plan: Plan) -> Iterator[str]:
 def _of_verdict(lane: Sequence[LanePunch], index: int, was: PunchState, verdict: Verdict) -> str:
     punch, way = lane[index].punch, _WORD[lane[index].punch.direction]
     if was is PunchState.IN_FLIGHT:
-        return f"unknown outcome: {verdict.attempt_outcome or verdict.reason}"
+        return f"unknown outcome: {verdict.attempt_outcome or verdict.reason or 'with the other of its pair'}"
     if was is PunchState.REVIEW:
         left = "shown recorded" if verdict.state is PunchState.DELIVERED else f"{punch.reason} mended"
         return f"review: {left}"
