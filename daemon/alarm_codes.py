@@ -72,6 +72,8 @@ CODES: Final = (
          "Switch rounding off in the time clock's settings, or live with it."),
     Code("look_up_refused", Leaves.NO, "The key may not read the timesheet: what needs a look there waits.",
          "Give the key that right."),
+    Code("timesheet_unreadable", Leaves.NO, "Records of some people are not as the service promises: these wait.",
+         "Look at their shifts in the timesheet, and report this."),
     Code("metrics_unavailable", Leaves.NO, "The address of `metrics.listen` is taken.",
          "Free it or name another, then restart punchd."),
     Code("alerts_unsent:NAME", Leaves.NO, "Alarms do not get out by this way (url or command); they are tried again.",

@@ -58,6 +58,13 @@ _ALL = (
         "The key may not read time activities, so nothing can be recorded without risking an overlap.",
         "Give the key the scope time_clock.read; it goes on by itself.",
     ),
+    Reason(
+        "timesheet_unreadable",
+        "held",
+        "The timesheet has a record of this person that cannot be read, so nothing can be recorded without risking an"
+        " overlap.",
+        "Look at their shifts in the timesheet, and report this; they are read again every quarter of an hour.",
+    ),
     # review: needs a person
     Reason(
         "shift_too_long",

@@ -61,6 +61,8 @@ SUSPICIOUS_PEOPLE = 3
 SUSPECTS_MAX = 50
 #: A refusal for the budget that holds longer than this is remembered over a restart: it is the day that is spent.
 REMEMBER_S = 120
+#: People an alarm names; the rest is counted.
+NAMED_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +213,13 @@ class Courier:
         """Read these people's shifts and learn them; whether this key may read at all."""
         reply, requested_at = await self._request(LookUp(tuple(people), since, until))
         match reply.outcome:
-            case Found(records):
+            case Found(records, unreadable):
                 self._note(Reach.ANSWERED, reply, None)
-                self._knowledge.learn(people, requested_at, since, until, records)
-                await self._doubles.note(people, since, until, records)
+                read = [user_id for user_id in people if user_id not in unreadable]
+                self._knowledge.learn(read, requested_at, since, until, records)
+                self._knowledge.note_unreadable(unreadable, self._timekeeper.now())
+                self._tell_unreadable()
+                await self._doubles.note(read, since, until, records)
             case KeyRefused(_, detail):
                 return await self._only_reads_refused(detail)
             case Refused(_, detail):
@@ -240,7 +245,7 @@ class Courier:
         since, until = punch.second - max_shift_s - READ_BESIDE_S, punch.second + max_shift_s + READ_BESIDE_S
         reply, _ = await self._request(LookUp((punch.user_id,), since, until))
         self._note(reach_of(reply.outcome), reply, None)
-        if not isinstance(reply.outcome, Found):
+        if not isinstance(reply.outcome, Found) or reply.outcome.unreadable:
             raise RefusedError("Cannot read the timesheet now. Try again when it can be reached.")
         # Not learnt: of the person's other days this read says nothing.
         record = closest(punch, reply.outcome.records)
@@ -316,6 +321,15 @@ class Courier:
             self._alarms.set("certificate_time", f"Cannot verify the service's certificate: {words}. {remedy}")
         elif reach is not Reach.UNREACHED:
             self._alarms.clear("certificate_time")
+
+    def _tell_unreadable(self) -> None:
+        whose = self._knowledge.unreadable
+        if not whose:
+            self._alarms.clear("timesheet_unreadable")
+            return
+        named = ", ".join(whose[:NAMED_MAX]) + (f" and {len(whose) - NAMED_MAX} more" if len(whose) > NAMED_MAX else "")
+        remedy = "What needs a look there waits; look at their shifts in the timesheet, and report this."
+        self._alarms.set("timesheet_unreadable", f"Records of these people cannot be read: {named}. {remedy}")
 
     async def _only_reads_refused(self, detail: str) -> bool:
         """A read was refused. A key that proves itself otherwise may just not read; else everything is halted."""

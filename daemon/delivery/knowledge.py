@@ -76,6 +76,8 @@ RECORDS_MAX = 48
 WRITES_SHOW_AFTER_S = 60
 #: Of one person so many young writes are kept: more than a lane's head sends before the next read of it.
 YOUNG_MAX = 16
+#: A person whose record could not be read is read again after this: the service or punchd must be mended first.
+UNREADABLE_S = 15 * 60
 
 
 class Knowledge:
@@ -84,12 +86,26 @@ class Knowledge:
     def __init__(self) -> None:
         self._views: dict[str, View] = {}
         self._written: dict[str, list[tuple[float, ShiftRecord]]] = {}
+        self._unreadable: dict[str, float] = {}
         #: When the newest read was requested, None before the first.
         self.snapshot_at: float | None = None
 
     def of(self, user_id: str) -> View | None:
         """What is known of a person."""
         return self._views.get(user_id)
+
+    def unreadable_until(self, user_id: str) -> float | None:
+        """Until when a person is not read again, because a record of theirs could not be read; None: they can be."""
+        return self._unreadable.get(user_id)
+
+    def note_unreadable(self, user_ids: Iterable[str], at: float) -> None:
+        """Records of these people could not be read: their older views stand, and nobody reads them for a while."""
+        self._unreadable |= dict.fromkeys(user_ids, at + UNREADABLE_S)
+
+    @property
+    def unreadable(self) -> list[str]:
+        """All whose records could not be read when they were read last."""
+        return sorted(self._unreadable)
 
     def learn(
         self, user_ids: Iterable[str], requested_at: float, since: int, until: int, records: Iterable[ShiftRecord]
@@ -100,6 +116,7 @@ class Knowledge:
             if record.user_id in by_user:
                 by_user[record.user_id].append(record)
         for user_id, found in by_user.items():
+            self._unreadable.pop(user_id, None)
             view = View(requested_at, since, until, tuple(sorted(found, key=lambda r: (r.start, r.id))))
             young = [w for w in self._written.pop(user_id, ()) if w[0] > requested_at - WRITES_SHOW_AFTER_S]
             for _, record in young:
@@ -124,3 +141,4 @@ class Knowledge:
     def forget(self, user_id: str) -> None:
         """Drop a person's view: the next plan that needs one reads again."""
         self._views.pop(user_id, None)
+        self._unreadable.pop(user_id, None)

@@ -22,7 +22,7 @@ from daemon.delivery.policy import FUTURE_MAX_S, LOOK_AGAIN_MIN_S, Moment, Polic
 from daemon.delivery.reviewing import take_up
 from daemon.delivery.unknown import in_flight
 from daemon.delivery.walk import Walk, described, reference
-from daemon.model import Direction, PunchState, RecordedAs
+from daemon.model import Direction, Punch, PunchState, RecordedAs
 from daemon.queue.deliveries import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift, ShiftRecord
 
@@ -177,7 +177,7 @@ def _already_ended(walk: Walk, index: int, record: ShiftRecord) -> bool:
             return _foreign_clock_out(walk, index)  # a phone's break: the person leaves the shift that they are in
         return walk.review(index, "already_clocked_out", described(record))
     if walk.policy.after_auto_clock_out == "correct" and not walk.gave_up_closing(index):
-        return walk.send(index, CloseShift(punch.user_id, record.id, punch.second, reference(punch)))
+        return walk.send(index, CloseShift(punch.user_id, record.id, punch.second, _mark(punch, record)))
     return walk.review(index, "auto_clocked_out", described(record))
 
 
@@ -185,8 +185,13 @@ def _close_late(walk: Walk, index: int, record: ShiftRecord) -> bool:
     punch = walk.punches[index]
     if not walk.policy.close_late_by_update or walk.gave_up_closing(index):
         return walk.review(index, "could_not_close", described(record))
-    step = CloseShift(punch.user_id, record.id, punch.second, reference(punch))
+    step = CloseShift(punch.user_id, record.id, punch.second, _mark(punch, record))
     return walk.send(index, step, expired=True)
+
+
+def _mark(punch: Punch, record: ShiftRecord) -> str | None:
+    """Our mark for a record that is changed; none where somebody's note stands: it is theirs."""
+    return None if record.note else reference(punch)
 
 
 def _foreign_clock_out(walk: Walk, index: int) -> bool:

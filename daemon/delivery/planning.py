@@ -176,5 +176,14 @@ class Planning:
         max_shift_s = lane.max_shift_s or self.policy.max_shift_s
         policy = replace(self.policy, max_shift_s=max_shift_s, job_id=lane.job_id)
         now = self._timekeeper.now()
+        blind_until = self._knowledge.unreadable_until(lane.user_id)
+        if blind_until is not None and policy.can_look_up:
+            if now < blind_until:
+                policy = replace(policy, can_look_up=False, no_look_up="timesheet_unreadable")
+            else:
+                blind_until = None
         moment = Moment(now, now + self._timekeeper.server_ahead_s, self._timekeeper.trusted)
-        return plan_lane(lane.punches, self._knowledge.of(lane.user_id), moment, policy)
+        plan = plan_lane(lane.punches, self._knowledge.of(lane.user_id), moment, policy)
+        if blind_until is None or plan.verdicts:
+            return plan
+        return replace(plan, wake_at=min(blind_until, plan.wake_at or blind_until))

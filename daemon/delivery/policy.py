@@ -29,7 +29,8 @@ class Policy:
     """The rules in force: what the service can do, and what the owner configured. Durations in seconds.
 
     `lookback_s` None means that live requests reach back without limit; `live` False that only completed shifts exist.
-    `can_look_up` turns False when the service refuses reads to this key; `pairs_together` True while the day's budget
+    `can_look_up` turns False when the service refuses reads to this key, or this person's records cannot be read;
+    `no_look_up` is the reason; `pairs_together` True while the day's budget
     does not carry the queue: whole shifts then go together, also those inside the window. With `snapshots` the
     timesheet is read now and then although nothing waits for it, so that it can correct a toggling reader. `job_id` is
     the person's job now, for punches that were taken without one.
@@ -44,6 +45,7 @@ class Policy:
     close_late_by_update: bool = True
     live: bool = True
     can_look_up: bool = True
+    no_look_up: str = "look_up_refused"
     pairs_together: bool = False
     snapshots: bool = False
     job_id: str | None = None

@@ -66,6 +66,12 @@ async def read_shifts(ask: Ask, user_ids: Sequence[str], since: int, until: int)
     """These people's shifts that touch [since, until]."""
     outcome = (await ask(LookUp(tuple(user_ids), since, until))).outcome
     if isinstance(outcome, Found):
+        if outcome.unreadable:
+            raise RefusedError(
+                f"Cannot read the timesheet: records of {', '.join(outcome.unreadable[:5])} do not have the shape that "
+                "the service promises. Look at their shifts there, and report this.",
+                code="no_answer",
+            )
         return outcome.records
     raise refusal("read the timesheet", "time_clock.read", outcome)
 

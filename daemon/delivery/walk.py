@@ -193,7 +193,7 @@ class Walk:
         """
         punch = self.punches[index]
         if not self.policy.can_look_up:
-            return False if self.states[index] is PunchState.IN_FLIGHT else self.hold(index, "look_up_refused")
+            return False if self.states[index] is PunchState.IN_FLIGHT else self.hold(index, self.policy.no_look_up)
         since = punch.second - (back_s or self.policy.max_shift_s) - _READ_AROUND_S
         until = min(int(self.moment.now) + _READ_AROUND_S, since + READ_SPAN_MAX_S)
         self.request, self.expired, self.due = Read(since, until), expired, punch.occurred_at

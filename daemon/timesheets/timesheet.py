@@ -73,12 +73,15 @@ class RecordShifts:
 
 @dataclass(frozen=True, slots=True)
 class CloseShift:
-    """Give an open shift of the past its end, by an update of the record."""
+    """Give an open shift of the past its end, by an update of the record.
+
+    `reference` is our mark in it, None where somebody's note stands there already: that one is left alone.
+    """
 
     user_id: str
     shift_id: str
     end: int
-    reference: str
+    reference: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +214,13 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look-up read: all shifts of the people asked for in the time asked for."""
+    """What a look-up read: all shifts of the people asked for in the time asked for.
+
+    Of the people in `unreadable` it says nothing: a record of theirs does not have the shape that the service promises.
+    """
 
     records: tuple[ShiftRecord, ...]
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

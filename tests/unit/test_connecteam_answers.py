@@ -277,8 +277,16 @@ def test_an_empty_list_is_absence_and_a_missing_one_is_not() -> None:
 )
 def test_an_unreadable_record_fails_the_look_up_for_those_it_is_about(broken: Any) -> None:
     """Never absence: one record that cannot be read may be the one looked for. Another person's is no obstacle."""
-    assert isinstance(told(LOOK, 200, listed(shift(), broken)), Uncertain)
-    assert isinstance(told(LOOK, 200, listed(broken, user_id=BRAM)), Found)
+    assert told(LOOK, 200, listed(shift(), broken)) == Found((), unreadable=(ANNA,))
+    assert told(LOOK, 200, listed(broken, user_id=BRAM)) == Found(())
+    both = LookUp((ANNA, BRAM), LOOK.since, LOOK.until)
+    rows = [
+        *listed(shift())["data"]["timeActivitiesByUsers"],
+        *listed(broken, user_id=BRAM)["data"]["timeActivitiesByUsers"],
+    ]
+    found = told(both, 200, {"data": {"timeActivitiesByUsers": rows}})
+    assert isinstance(found, Found)
+    assert ([record.user_id for record in found.records], found.unreadable) == ([ANNA], (BRAM,))
 
 
 def test_an_entry_without_a_person_fails_the_look_up() -> None:

@@ -118,7 +118,8 @@ def _judge_success(
             case CloseShift():
                 proven = _judge_updated(step, wire.listed(told, (step.user_id,)))
             case LookUp():
-                proven = Found(tuple(r for r in wire.listed(told, step.user_ids) if _touches(r, step)))
+                records, unreadable = wire.looked_up(told, step.user_ids)
+                proven = Found(tuple(record for record in records if _touches(record, step)), unreadable)
             case Probe():
                 proven = Proven(wire.company(told))
             case ReadPeople():

@@ -87,7 +87,9 @@ def _created(step: RecordShift, zone: ZoneInfo, kiosk: str, job: JobPath | None)
 
 def update(step: CloseShift, zone: ZoneInfo, kiosk: str) -> Json:
     """Body that gives a shift its end and leaves its start and its job alone."""
-    shift = {"id": step.shift_id, "end": _point(step.end, zone), "managerNote": note(kiosk, step.reference)}
+    shift: Json = {"id": step.shift_id, "end": _point(step.end, zone)}
+    if step.reference is not None:
+        shift["managerNote"] = note(kiosk, step.reference)
     return _activities([(step.user_id, shift)])
 
 
@@ -165,6 +167,23 @@ def listed(told: Json, people: Iterable[str]) -> tuple[ShiftRecord, ...]:
         if user_id in wanted:
             found += [_record(shift, user_id) for shift in as_list(as_object(entry).get("shifts"))]
     return tuple(found)
+
+
+def looked_up(told: Json, people: Iterable[str]) -> tuple[tuple[ShiftRecord, ...], tuple[str, ...]]:
+    """As `listed`, but one person's unreadable record fails nobody else: the records, and whose could not be read.
+
+    Raises WireError where it cannot even be told whose they are.
+    """
+    wanted, found, unreadable = frozenset(people), list[ShiftRecord](), list[str]()
+    for entry in as_list(as_object(told.get("data")).get("timeActivitiesByUsers")):
+        user_id = as_user_id(as_object(entry).get("userId"))
+        if user_id not in wanted:
+            continue
+        try:
+            found += [_record(shift, user_id) for shift in as_list(entry.get("shifts"))]
+        except WireError:
+            unreadable.append(user_id)
+    return tuple(record for record in found if record.user_id not in unreadable), tuple(unreadable)
 
 
 def company(told: Json) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from daemon.delivery.policy import Policy
@@ -207,6 +208,54 @@ def test_a_refusal_until_the_end_of_the_day_is_remembered(tmp_path: Path) -> Non
         assert [entry.status for entry in bench.sandbox.log.entries] == before
         await asyncio.sleep(24 * HOUR)
         assert 200 in [entry.status for entry in bench.sandbox.log.entries]
+
+    on_bench(tmp_path, story)
+
+
+def test_one_unreadable_record_holds_up_that_person_alone(tmp_path: Path) -> None:
+    """A look-up for three: two go on, the third waits with its reason, is told, and goes on when it is mended."""
+
+    async def story(bench: Bench) -> None:
+        shift = bench.sandbox.manager.add_shift(ANNA, bench.second(30 * HOUR), bench.second(29 * HOUR))
+        assert shift.end is not None
+        end, shift.end = shift.end, replace(shift.end, at=0)
+        punches = [await bench.punch(who, "clock_in", ago_s=14 * HOUR) for who in (ANNA, BOB, CARL)]
+        outs = [await bench.punch(who, "clock_out", ago_s=13.5 * HOUR) for who in (ANNA, BOB, CARL)]
+        await asyncio.sleep(600)
+        assert [await bench.state(one) for one in punches[1:] + outs[1:]] == [("delivered", None)] * 4
+        assert await bench.state(punches[0]) == ("held", "timesheet_unreadable")
+        assert ANNA in next(a.text for a in bench.alarms.standing() if a.code == "timesheet_unreadable")
+        assert bench.delivery.status().state == "online"
+        before = len(bench.requests())
+        await asyncio.sleep(HOUR)
+        assert len(bench.requests()) - before <= 5
+        shift.end = end
+        await asyncio.sleep(HOUR)
+        assert await bench.all_delivered()
+        assert bench.alarms.standing() == []
+
+    on_bench(tmp_path, story)
+
+
+def test_a_managers_note_survives_our_closing_of_their_shift(tmp_path: Path) -> None:
+    """The end is set by an update; what somebody wrote into the record stays, and an empty note gets our mark."""
+
+    async def story(bench: Bench) -> None:
+        for who in (ANNA, BOB):
+            await bench.punch(who, "clock_in", ago_s=11 * HOUR)
+        await asyncio.sleep(60)
+        (annas,) = bench.sandbox.timesheet(ANNA)
+        bench.sandbox.manager.edit_shift(annas.id, note="came by bicycle")
+        bench.sandbox.cable.cut()
+        outs = [await bench.punch(who, "clock_out", ago_s=3600) for who in (ANNA, BOB)]
+        await asyncio.sleep(13 * HOUR)
+        bench.sandbox.cable.restore()
+        bench.delivery.network_changed()
+        await asyncio.sleep(600)
+        assert [await bench.state(one) for one in outs] == [("delivered", None)] * 2
+        notes = {row.user_id: bench.sandbox.company.shifts[row.id].manager_note for row in bench.sandbox.timesheet()}
+        assert notes[ANNA] == "came by bicycle"
+        assert outs[1] in str(notes[BOB])
 
     on_bench(tmp_path, story)
 
