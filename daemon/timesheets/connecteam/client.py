@@ -96,7 +96,8 @@ class Client:
         self._http = httpx.AsyncClient(
             base_url=self._base,
             transport=transport,
-            verify=tls or system_tls(),
+            # Reading a store of authorities takes a while, and what replaces the network asks none of them.
+            verify=tls or (system_tls() if transport is None else True),
             proxy=proxy if transport is None and self._base.scheme == "https" else None,
             trust_env=False,
             follow_redirects=False,  # the key goes nowhere but where it was configured to go

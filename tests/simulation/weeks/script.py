@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 #: Whatever happens is over after this; then all trouble ceases and the rest is for coming to rest.
 CALM_S = 7 * 86400 + 9 * 3600
 #: A clock-in may wait 36 hours for its clock-out, and a small plan needs a day and more for its queue.
-SETTLING_S = 48 * 3600
+SETTLING_S = 40 * 3600
 
 
 @dataclass(frozen=True, slots=True)
