@@ -142,12 +142,12 @@ class Acts:
             if how == "restart" and box.life is not None:
                 await box.stop()
                 await box.start()
-            elif box.life is not None:
-                box.load()
+            config = box.load()
+            # What a reload causes comes after it in the history.
+            self._stage.note(Reconfigured(at=self._stage.now, kiosk=kiosk, how=how, settings=settings_of(config)))
+            if how == "reload" and box.life is not None:
                 box.life.orders.reload.set()
                 await asyncio.sleep(0.01)
-            config = box.load()
-        self._stage.note(Reconfigured(at=self._stage.now, kiosk=kiosk, how=how, settings=settings_of(config)))
 
     # --- clocks, disks, networks
 
