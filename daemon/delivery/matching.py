@@ -65,7 +65,8 @@ def match(step: Write, view: View, sent_at: float, ours: Collection[str]) -> Mat
     if record.end == wanted:
         return Exactly(record)
     # An update leaves our mark: without it, an end that somebody else's program wrote near ours would pass for ours.
-    marked = isinstance(step, EndShift) or step.reference in (record.note or "")
+    mark = None if isinstance(step, EndShift) else step.reference
+    marked = isinstance(step, EndShift) or (mark is not None and mark in (record.note or ""))
     if marked and record.ended_by == "api" and abs(record.end - wanted) <= ROUNDING_MAX_S:
         return Rounded(record, record.end - wanted)
     return Absent()
