@@ -5,7 +5,7 @@ PY := .venv/bin/python
 ALONE := flock Makefile
 PIP := $(ALONE) $(PY) -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help setup demo test check install test-vm crash mutants bench simulate
+.PHONY: help setup demo test check install test-vm crash damage mutants bench simulate
 
 help:
 	@echo 'make setup   .venv with punchd and punchctl; needs Python >= 3.11, no root, no compiler'
@@ -16,6 +16,7 @@ help:
 	@echo 'make crash   a kill at every write, sync and send of a day at the door; some ten minutes'
 	@echo 'make simulate the whole product, WEEKS=300 kiosk-weeks from SEED=1 in virtual time; some ten minutes'
 	@echo 'make mutants breaks every guard on purpose, one after another, and tells which test notices; about an hour'
+	@echo 'make damage  a flipped byte at every place of the database, its log and its copy; some hours'
 	@echo 'make bench   what things cost, as ratios against baselines of the same run; some fifteen minutes'
 	@echo 'make test-vm a whole kiosk in a virtual machine: systemd, USB readers, unplugging, power cuts; some minutes'
 
@@ -73,6 +74,10 @@ simulate: .venv/.check
 # weeks: MUTANTS='lanes --fast'.
 mutants: .venv/.test
 	@$(PY) -m tests.mutants $(MUTANTS)
+
+# `make test` tries a spread of these.
+damage: .venv/.test
+	@DAMAGE=all $(PY) -m pytest tests/integration/test_damage.py
 
 # `make test` only shows that each figure can be taken (tests/integration/test_benchmarks.py).
 bench: .venv/.test

@@ -29,12 +29,13 @@ from daemon.intake.directory import Directory
 from daemon.intake.intake import Intake
 from daemon.intake.readers import Readers
 from daemon.intake.rules import Rules
-from daemon.keeping import CopyWatch
+from daemon.keeping import CopyWatch, SalvageWatch
 from daemon.lock import InstanceLock
 from daemon.log import Secrets
 from daemon.notify import Notifier
 from daemon.queue.database import Database
 from daemon.queue.records import doubt_of, list_trusts
+from daemon.queue.salvage import Seen
 from daemon.reload import Reload
 from daemon.service import Orders, Parts, Service
 from daemon.tallies import Tallies
@@ -52,10 +53,6 @@ T = TypeVar("T")
 
 #: A start that takes long (a large migration, a slow card) tells systemd this often, and asks for thrice as long.
 STARTING_EVERY_S = 10.0
-#: The database in the state directory.
-DATABASE = "punchd.db"
-#: The second copy in it, where no other place is configured.
-COPY = "punchd.copy"
 
 MakeReader = Callable[[ReaderConfig, EvidenceSource], Reader]
 
@@ -119,9 +116,13 @@ async def build(config: Config, around: Surroundings, orders: Orders) -> Built:
 
     The service closes all again. Raises StorageError and its kinds.
     """
-    state_dir = config.kiosk.state_dir
-    copy = config.copy_path or state_dir / COPY
-    opening = Database.open(state_dir / DATABASE, inline=around.inline_database, copy=copy)
+    now = around.clock.now()
+    opening = Database.open(
+        config.database,
+        inline=around.inline_database,
+        copy=config.second_copy,
+        seen=Seen(now.wall_s, known=now.synchronised),
+    )
     database = await _patiently(around.notifier, opening)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(database.close)
@@ -298,6 +299,7 @@ def _watches(
         ("clock", clock.run),
         ("database_check", database.run),
         ("copy", copy.run),
+        ("salvage", SalvageWatch(database=kiosk.database, alarms=kiosk.alarms).run),
         ("reload", reload),
     )
     if not around.outside:

@@ -1,7 +1,8 @@
-"""The command `punchd`: run, check, demo.
+"""The command `punchd`: run, check, verify, salvage, demo.
 
-Exit codes: 0 done, or stopped in order; 1 another instance runs; 2 usage; 70 a fault of its own (systemd starts it
-again); 75 the disk is full or fails (again too); 78 the configuration or the stored data cannot be used.
+Exit codes: 0 done, or stopped in order; 1 another instance runs, or something does not verify or is lost; 2 usage; 70 a
+fault of its own (systemd starts it again); 75 the disk is full or fails (again too); 78 the configuration or the stored
+data cannot be used.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import resource
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -82,6 +83,51 @@ def cmd_check(path: Path, as_json: bool) -> None:
     sys.exit(EXIT_CONFIGURATION if problems else 0)
 
 
+_database = click.option("--database", metavar="FILE", type=click.Path(path_type=Path),
+                         help="The database itself, instead of the configured one.")  # fmt: skip
+_maybe_config = click.option("--config", "path", metavar="FILE", type=click.Path(path_type=Path),
+                             help="The configuration, which says where the database is.")  # fmt: skip
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+
+
+@root.command(
+    "verify",
+    short_help="Hold every punch against the chain of digests.",
+    epilog=_example("punchd verify --config /etc/punchd/punchd.toml", "punchd verify --database punchd.db --json"),
+)
+@_maybe_config
+@_database
+@_json
+def cmd_verify(path: Path | None, database: Path | None, as_json: bool) -> None:
+    """Hold every punch against the chain of digests; name what is not as it was stored. Exit code 0 or 1."""
+    from daemon import rescue
+
+    sys.exit(_answered(lambda: rescue.verified(path, database, as_json=as_json)))
+
+
+@root.command(
+    "salvage",
+    short_help="Build a new database from what is intact.",
+    epilog=_example("punchd salvage --config /etc/punchd/punchd.toml --dry-run",
+                    "punchd salvage --database punchd.db --from /media/stick/punchd.copy"),
+)  # fmt: skip
+@_maybe_config
+@_database
+@click.option("--from", "copy", metavar="JOURNAL", type=click.Path(path_type=Path),
+              help="The second copy, instead of the configured one.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only tell what would come of it.")
+@_json
+def cmd_salvage(path: Path | None, database: Path | None, copy: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Build a new database from what is intact in the damaged one and in the second copy; set the old files aside.
+
+    The service must not run; it does the same by itself when it starts on a damaged database. Exit code 1 where a
+    punch is lost or altered, and named.
+    """
+    from daemon import rescue
+
+    sys.exit(_answered(lambda: rescue.salvaged(path, database, copy, as_json=as_json, dry_run=dry_run)))
+
+
 @root.command("demo", short_help="Show it at work, without hardware or network.", epilog=_example("punchd demo"))
 def cmd_demo() -> None:
     """Show it at work: a model of the service, people who tap, a network that breaks; exit 0 if all fits."""
@@ -93,6 +139,21 @@ def cmd_demo() -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run punchd."""
     root.main(args=None if argv is None else list(argv), prog_name="punchd")
+
+
+def _answered(work: Callable[[], int]) -> int:
+    """The exit code of a command for a service that is down."""
+    try:
+        return work()
+    except PunchdError as error:
+        click.echo(f"punchd: {error.message}", err=True)
+        match error:
+            case AlreadyRunningError():
+                return EXIT_RUNNING
+            case StorageBusyError():
+                return EXIT_LATER
+            case _:
+                return EXIT_CONFIGURATION
 
 
 def _run(path: Path, secrets: log.Secrets) -> int:

@@ -20,6 +20,10 @@ from daemon.config_secrets import Credentials, find_credentials
 from daemon.errors import ConfigError
 from daemon.model import ReaderDirection
 
+#: The database in the state directory, and the second copy where no other place is configured.
+DATABASE = "punchd.db"
+COPY = "punchd.copy"
+
 
 @dataclass(frozen=True, slots=True)
 class KioskConfig:
@@ -89,6 +93,16 @@ class Config:
     copy_path: Path | None = None  # None: beside the database
     alerts: AlertsConfig = field(default_factory=AlertsConfig)
     path: Path | None = None
+
+    @property
+    def database(self) -> Path:
+        """The database."""
+        return self.kiosk.state_dir / DATABASE
+
+    @property
+    def second_copy(self) -> Path:
+        """The second copy of the punches."""
+        return self.copy_path or self.kiosk.state_dir / COPY
 
 
 class ConfigProblems(ConfigError):

@@ -178,7 +178,7 @@ KEYS: Final = (
 
     Key("copy", "path", Kind.PATH, "The file of the second copy: best on another medium than the database, in a"
         " directory that is there only with the medium (docs/kiosk.md). punchd.copy in the state directory by default.",
-        None, example="/media/punchd/copy/punchd.copy", commented=True),
+        None, example="/media/punches/copy/punchd.copy", commented=True),
 
     Key("alerts", "url", Kind.WEBHOOK, "Where to POST them as JSON, signed with the secret. Plain http is accepted for"
         " loopback only.", None, example="https://alerts.example.org/punchd", commented=True),

@@ -9,6 +9,7 @@ PunchdError
 │   ├── StorageBusyError     it cannot be used now: full, failing, locked        exit 75 at start, tried again
 │   ├── NewerSchemaError     it was written by a newer punchd
 │   └── DamagedError         its header or content is damaged
+│       └── ForeignDatabaseError   or it is another program's
 └── AlreadyRunningError  another instance owns the state directory               exit 1
 
 Messages begin with what cannot be done and end with the remedy.
@@ -75,6 +76,12 @@ class DamagedError(StorageError):
     """The database is damaged; it is left as it is."""
 
     code = "damaged"
+
+
+class ForeignDatabaseError(DamagedError):
+    """The file is another program's; it is left as it is."""
+
+    code = "foreign_database"
 
 
 class AlreadyRunningError(PunchdError):

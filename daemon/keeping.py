@@ -6,6 +6,7 @@ Also keeps the second copy going.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -19,7 +20,9 @@ from daemon.alarms import Alarm, Alarms
 from daemon.clock import Timekeeper
 from daemon.queue.database import Database
 from daemon.queue.deliveries import counts
+from daemon.queue.records import get_setting
 from daemon.queue.retention import Place, Pruned, note_stale, prune, prune_taps
+from daemon.queue.salvage import REPORT, Salvage
 
 _log = structlog.get_logger()
 
@@ -174,6 +177,26 @@ class CopyWatch:
             self._news.clear()
             await asyncio.sleep(COPY_RETRY_S)
             await self._database.catch_up()
+
+
+class SalvageWatch:
+    """Raises `database_salvaged` as long as the damaged files lie where a salvage set them aside."""
+
+    def __init__(self, *, database: Database, alarms: Alarms) -> None:
+        self._database, self._alarms = database, alarms
+
+    async def run(self) -> None:
+        """Watch until somebody has moved them away; returns at once where there are none."""
+        told = await self._database.read(lambda conn: get_setting(conn, REPORT))
+        if told is None:
+            return
+        report = Salvage(**json.loads(told))
+        while Path(report.folder).exists():
+            words = " ".join(report.sentences())
+            remedy = f"See who is concerned, replace the card if this comes again, then move {report.folder} away"
+            self._alarms.set("database_salvaged", f"{words} {remedy}")
+            await asyncio.sleep(DISK_LOOK_S)
+        self._alarms.clear("database_salvaged")
 
 
 Step = Callable[[sqlite3.Connection, float, Place], Pruned]

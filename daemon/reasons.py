@@ -217,6 +217,12 @@ _ALL = (
         "punchd failed on this punch; others go on.",
         "Report it with the output of punches show ID; then retry.",
     ),
+    Reason(
+        "salvaged",
+        "review",
+        "It was brought back after damage, and whether it was delivered, or when it was tapped, is not known.",
+        "Look at the timesheet; then discard it, or give its time and retry.",
+    ),
     # discarded
     Reason("by_decision", "discarded", "A person discarded it, with a reason of their own.", "Nothing."),
     Reason(

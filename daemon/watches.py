@@ -16,6 +16,7 @@ from daemon.notify import Notifier
 from daemon.queue.database import Database
 from daemon.queue.deliveries import Counts, counts
 from daemon.queue.records import note_boot, put_doubt, put_trust, touch
+from daemon.supervisor import FatalError
 
 _log = structlog.get_logger()
 
@@ -123,13 +124,24 @@ class DatabaseWatch:
         self._due = database.was_unclean
 
     async def run(self) -> None:
-        """Check until cancelled. Raises sqlite3.Error where the check itself cannot be made."""
+        """Check until cancelled. Raises sqlite3.Error where the check itself cannot be made, FatalError once damage
+        was met that the next start can salvage."""
         while True:
             if self._due:
                 await self._check()
             self._due = False
-            await asyncio.sleep(CHECK_EVERY_S)
-            self._due = True
+            try:
+                async with asyncio.timeout(CHECK_EVERY_S):
+                    await self._database.damaged.wait()
+            except TimeoutError:
+                self._due = True
+            else:
+                self._restart()
+
+    def _restart(self) -> None:
+        """Going on would refuse taps for ever, or send what is not true. Raises FatalError: a stop in order."""
+        _log.error("database.damaged", findings=self._database.damage)
+        raise FatalError(f"the database is damaged ({self._database.damage}); the next start salvages it")
 
     async def _check(self) -> None:
         findings = await self._database.check()
@@ -144,6 +156,7 @@ class DatabaseWatch:
             f"The database is damaged ({findings[0]}). Save what is not delivered (punchctl export --undelivered), "
             "replace the card, and see punchctl doctor",
         )
+        self._database.note_damage(findings[0])
 
 
 class StatusLine:

@@ -29,6 +29,7 @@ from daemon.control.commands.kiosk import (
 )
 from daemon.control.commands.people import badges, employees
 from daemon.control.commands.punches import punches, review
+from daemon.control.commands.verify import cmd_verify
 
 REFUSED, USAGE, UNREACHABLE, CONFIGURATION = 1, 2, 69, 78
 #: As a shell counts a command that Ctrl-C, or the end of its reader, ended.
@@ -63,7 +64,7 @@ def root() -> None:
 
 
 for _command in (cmd_status, cmd_present, cmd_tap, employees, badges, punches, review, sync, cmd_readers, cmd_events,
-                 cmd_export, cmd_audit, cmd_doctor, key, cmd_completion):  # fmt: skip
+                 cmd_export, cmd_audit, cmd_verify, cmd_doctor, key, cmd_completion):  # fmt: skip
     root.add_command(_command)
 
 

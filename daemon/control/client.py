@@ -129,6 +129,10 @@ class Client:
             while piece := response.read1(65536):
                 yield piece
 
+    def verify(self) -> Any:
+        """Whether every punch agrees with the chain of digests."""
+        return self._ask("GET", "/v1/verify", timeout_s=PACED_S)
+
     # --- acting
 
     def tap(self, badge: str, reader: str, at: float | None = None) -> Any:

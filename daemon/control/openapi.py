@@ -69,6 +69,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         media=payroll.MEDIA_TYPE.split(";", maxsplit=1)[0],
         query={**_SPAN, "undelivered": word("true", "false")},
     ),
+    "GET /v1/verify": Operation(ref("Verification")),
     "GET /metrics": Operation(_TEXTS, media=CONTENT_TYPE.split(";", maxsplit=1)[0]),
     "GET /v1/openapi.json": Operation({"type": "object", "required": ["openapi", "info", "paths"]}),
     "POST /v1/taps": Operation(

@@ -16,6 +16,7 @@ from daemon.control import api_reading as reading
 from daemon.control import api_review as review
 from daemon.control import api_timesheet as timesheet
 from daemon.control.api_export import api_export
+from daemon.control.api_verify import api_verify
 from daemon.control.call import Answer, Call
 from daemon.control.metrics import api_metrics
 from daemon.intake.roster import BYTES_MAX
@@ -65,6 +66,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/review/{id}", review.api_review_one),
     Route("GET", "/v1/events", reading.api_events),
     Route("GET", "/v1/export", api_export),
+    Route("GET", "/v1/verify", api_verify),
     Route("GET", "/v1/openapi.json", reading.api_openapi),
     Route("GET", "/metrics", api_metrics),
     _act("POST", "/v1/taps", acting.api_tap),

@@ -227,6 +227,21 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "changed": YES_NO, "account": maybe(TEXT), "status": maybe(WHOLE), "text": TEXT, "remedy": TEXT,
         }
     ),
+    "Verification": shape(
+        {
+            "sound": YES_NO, "links": COUNT, "punches": COUNT, "kept_taps": COUNT, "adopted": COUNT, "salvaged": COUNT,
+            "broken_since": maybe(INSTANT), "broken_link": maybe(COUNT), "wrong_total": COUNT, "head": TEXT,
+            "copy_trouble": maybe(TEXT),
+            "wrong": listed(
+                shape(
+                    {
+                        "what": word("changed", "missing", "unlinked", "link"), "kind": word("punch", "tap"),
+                        "id": maybe(TEXT), "user_id": maybe(TEXT), "at": maybe(INSTANT), "link": maybe(COUNT),
+                    }
+                )
+            ),
+        }
+    ),
     "Status": shape(
         {
             "name": TEXT, "version": TEXT, "timezone": TEXT, "config_file": maybe(TEXT), "database": TEXT,

@@ -40,6 +40,8 @@ def in_flight(walk: Walk, index: int) -> bool:
         if isinstance(found, Rounded) and not conflict:
             return _found_rounded(walk, index, found, step)
         if isinstance(step, EndShift) and (other := walk.view.ending(step.at)) is not None:
+            if not step.shift_id:  # of a salvaged punch it is not known which shift it was to end
+                return _found(walk, index, other, step)
             return _closed_another(walk, index, other, step)
         if conflict == "already_open" and not walk.view.covers(walk.punches[index].second - FORGOTTEN_S):
             return walk.read(index, back_s=FORGOTTEN_S)  # what is in the way may be days old

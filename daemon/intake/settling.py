@@ -16,7 +16,7 @@ from daemon.clock import DOUBT_BEYOND_S
 from daemon.intake.attendance import Moment, Policy, repeats, toggle
 from daemon.intake.placing import Desk
 from daemon.model import Direction, Punch, PunchState, ReaderDirection
-from daemon.queue.deliveries import load_lane, set_state
+from daemon.queue.deliveries import SALVAGED, load_lane, release, set_state
 from daemon.queue.people import find_employee
 from daemon.queue.queue import (
     find_punch,
@@ -187,4 +187,8 @@ def _carry_out(conn: sqlite3.Connection, verdict: Verdict, punch: Punch, at: flo
     if punch.direction is None and verdict.direction is not None:
         settle_direction(conn, punch.id, verdict.direction)
     if (verdict.state, verdict.reason) != (punch.state, punch.reason):
-        set_state(conn, punch.id, verdict.state, at=at, reason=verdict.reason)
+        if punch.detail == SALVAGED and verdict.state is PunchState.PENDING:
+            release(conn, punch.id, at=at)
+            return
+        kept = punch.detail if punch.detail == SALVAGED and verdict.state is PunchState.HELD else None
+        set_state(conn, punch.id, verdict.state, at=at, reason=verdict.reason, detail=kept)

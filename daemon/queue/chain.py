@@ -98,6 +98,12 @@ def head(conn: sqlite3.Connection) -> tuple[int, bytes]:
     return int(link_id), bytes(hashed)
 
 
+def has_chain(conn: sqlite3.Connection) -> bool:
+    """Whether this database has a chain, and all of it is linked: an older version's has not."""
+    there = conn.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'chain'").fetchone()[0]
+    return bool(there) and not is_adopting(conn)
+
+
 def origin(conn: sqlite3.Connection) -> bytes:
     """The chain's first hash: random, so that two databases never share it."""
     return bytes(conn.execute(_ORIGIN).fetchone()[0])
@@ -114,14 +120,21 @@ def is_adopting(conn: sqlite3.Connection) -> bool:
     return get_setting(conn, _ADOPTED) is not None
 
 
-def adopt_step(conn: sqlite3.Connection, limit: int = ADOPT_STEP) -> None:
+def link_all(conn: sqlite3.Connection, why: str) -> None:
+    """Link everything in a database whose chain holds nothing yet."""
+    put_setting(conn, _ADOPTED, "0")
+    while is_adopting(conn):
+        adopt_step(conn, why=why)
+
+
+def adopt_step(conn: sqlite3.Connection, limit: int = ADOPT_STEP, why: str = "adopted") -> None:
     """Link the next of what was stored before there was a chain."""
     rows = conn.execute(_UNLINKED_PUNCHES, (int(get_setting(conn, _ADOPTED) or 0), limit)).fetchall()
-    _append_all(conn, "punch", [(row[1], row) for row in rows])
+    _append_all(conn, "punch", why, [(row[1], row) for row in rows])
     if rows:
         put_setting(conn, _ADOPTED, str(rows[-1][1]))
         return
-    _append_all(conn, "tap", [(row[0], row) for row in conn.execute(_UNLINKED_TAPS).fetchall()])
+    _append_all(conn, "tap", why, [(row[0], row) for row in conn.execute(_UNLINKED_TAPS).fetchall()])
     put_setting(conn, _ADOPTED, None)
 
 
@@ -181,12 +194,12 @@ def _link(
     return link_id, kind, why, row_id, salt, digested, hashed(before, link_id, kind, why, row_id, digested)
 
 
-def _append_all(conn: sqlite3.Connection, kind: str, rows: Sequence[tuple[int, Sequence[Any]]]) -> None:
+def _append_all(conn: sqlite3.Connection, kind: str, why: str, rows: Sequence[tuple[int, Sequence[Any]]]) -> None:
     link_id, before = head(conn)
     links, places = [], []
     for row_id, facts in rows:
         link_id += 1
-        links.append(_link(before, link_id, kind, "adopted", row_id, facts))
+        links.append(_link(before, link_id, kind, why, row_id, facts))
         places.append((link_id, row_id))
         before = links[-1][-1]
     conn.executemany(_APPEND, links)

@@ -11,6 +11,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -152,6 +153,10 @@ class Copy:
             self._fail(error)
         self._close()
 
+    def close(self) -> None:
+        """Let go of the file, whatever is missing in it."""
+        self._close()
+
     # --- appending
 
     def _append_step(self, conn: sqlite3.Connection, limit: int, *, sync: bool) -> bool:
@@ -271,6 +276,18 @@ def compare(conn: sqlite3.Connection, end: list[Record], path: Path) -> list[Rec
         if stands is not None and stands["state"] not in _FINISHED:
             ahead.append(mark)
     return ahead
+
+
+def compare_file(conn: sqlite3.Connection, path: Path) -> None:
+    """As `compare`, of a copy that is not open yet; one that is missing, or another's, says nothing."""
+    with suppress(OSError, ForeignCopyError):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            end = list(tail(fd, os.fstat(fd).st_size))
+        finally:
+            os.close(fd)
+        if end:
+            compare(conn, end, path)
 
 
 def tail(fd: int, size: int) -> Iterator[Record]:

@@ -11,17 +11,21 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import aiosqlite
 
-from daemon.queue.copying import Copy
+from daemon.queue.copying import BeyondError, Copy
 from daemon.queue.opening import connect, mark_clean, open_file
 from daemon.queue.rewriting import Writer, drop_cached
+from daemon.queue.salvage import Seen, marker
+from daemon.queue.starting import open_or_salvage
+from daemon.queue.verify import Verification
 
 T = TypeVar("T")
 
@@ -35,14 +39,18 @@ class Database:
     """The open database."""
 
     @classmethod
-    async def open(cls, path: Path, *, inline: bool = False, copy: Path | None = None) -> Database:
+    async def open(
+        cls, path: Path, *, inline: bool = False, copy: Path | None = None, seen: Seen | None = None
+    ) -> Database:
         """Open or create, check header and schema, migrate. Raises StorageError, NewerSchemaError, DamagedError.
 
-        With `copy` every punch is in that file, too, before `write` returns; BeyondError where it holds what the
-        database lacks. The directory must belong to this process alone (daemon/lock.py).
+        With `copy` every punch is in that file, too, before `write` returns, and a damaged or lost database is
+        salvaged first (`seen` is this machine's clock then). The directory must belong to this process alone
+        (daemon/lock.py).
         """
         second = None if copy is None else Copy(copy)
-        runner: _Runner = _Inline(path, second) if inline else _Thread(path, second)
+        opening = partial(_open_both, path, second, seen or Seen(time.time(), known=False))
+        runner: _Runner = _Inline(path, opening) if inline else _Thread(path, opening)
         return cls(path, runner, await runner.start(), second)
 
     def __init__(self, path: Path, runner: _Runner, was_unclean: bool, copy: Copy | None = None) -> None:
@@ -54,6 +62,9 @@ class Database:
         self._runner = runner
         self._was_unclean = was_unclean
         self._writer = Writer(path)
+        #: Set when damage was met, with what it was in `damage`: the next start salvages, if there is a second copy.
+        self.damaged = asyncio.Event()
+        self.damage = ""
         # The loop itself keeps only weak references to tasks; a check whose caller is gone must not vanish.
         self._checks: set[asyncio.Task[list[str]]] = set()
         self._stop_checks = threading.Event()
@@ -62,17 +73,39 @@ class Database:
     async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """One indivisible transaction. Raises what `fn` raises, after a rollback; sqlite3.Error when not stored."""
         self._assert_open()
-        result = await self._runner.hop(
-            partial(_stored, partial(self._writer.transact, partial(_call, fn)), self._copy)
-        )
+        transact = partial(self._writer.transact, partial(_call, fn))
+        result = await self._hop(partial(_stored, transact, self._copy))
         if self._copy is not None and self._copy.trouble != self._told_copy:
             self._tell_copy()
+        if self._copy is not None and self._copy.altered:
+            self.note_damage(f"not as they were stored: {', '.join(sorted(self._copy.altered)[:5])}")
         return result
 
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Read, between write transactions."""
         self._assert_open()
-        return await self._runner.hop(partial(_look, fn))
+        return await self._hop(partial(_look, fn))
+
+    def note_damage(self, what: str) -> None:
+        """Something stored is not what it was: remember it, so that the next start salvages.
+
+        Without a second copy nothing is salvaged, and nothing is asked for.
+        """
+        if self._copy is None:
+            return
+        if not self.damage:
+            self.damage = what
+            with suppress(OSError):  # where not even that can be written, the next start has to find it by itself
+                marker(self.path).write_text(what)
+        self.damaged.set()
+
+    async def _hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._runner.hop(fn)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                self.note_damage(str(error))
+            raise
 
     @property
     def copy_trouble(self) -> str | None:
@@ -84,7 +117,11 @@ class Database:
         copy, more = self._copy, self.copy_trouble is not None
         while copy is not None and more:
             self._assert_open()
-            more = await self._runner.hop(copy.catch_up)
+            try:
+                more = await self._hop(copy.catch_up)
+            except BeyondError as error:
+                more = False
+                self.note_damage(error.message)
         self._tell_copy()
 
     async def compact_copy(self) -> None:
@@ -132,6 +169,8 @@ class Database:
         self._stop_checks.set()
         while self._checks:
             await asyncio.wait(self._checks)
+        if self._copy is not None:
+            await self._runner.hop(self._copy.stop)
         await self._runner.stop()
 
     def _assert_open(self) -> None:
@@ -172,7 +211,7 @@ def _call(fn: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
 
 
 def _findings(path: Path, stopped: Callable[[], bool]) -> list[str]:
-    """What integrity and foreign key checks find; raises OperationalError (interrupted) once `stopped`."""
+    """What the checks of SQLite and of the chain find; raises OperationalError (interrupted) once `stopped`."""
     try:
         with closing(connect(path, read_only=True)) as conn:
             conn.set_progress_handler(stopped, _STEPS_BETWEEN_ASKING)
@@ -181,11 +220,19 @@ def _findings(path: Path, stopped: Callable[[], bool]) -> list[str]:
                 if len(found) >= FINDINGS_MAX:
                     break
                 found.append(f"row {row_id} of {table} names something missing in {parent}")
-            return found
+            return found + _unverified(conn, stopped)
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return [str(error)]
         raise
+
+
+def _unverified(conn: sqlite3.Connection, stopped: Callable[[], bool]) -> list[str]:
+    """What does not agree with the chain of digests, which is all that shows a changed row to be one."""
+    verification = Verification()
+    while verification.page(conn) and not stopped():
+        pass
+    return verification.findings(FINDINGS_MAX)
 
 
 # --- runners: who executes the SQL ----------------------------------------------------------------
@@ -206,15 +253,8 @@ class _Runner(Protocol):
         """Mark the stop as clean and close, after all that was asked for before."""
 
 
-def _open_both(path: Path, copy: Copy | None) -> tuple[sqlite3.Connection, bool]:
-    conn, was_unclean = open_file(path)
-    if copy is not None:
-        try:
-            copy.start(conn)
-        except BaseException:
-            conn.close()
-            raise
-    return conn, was_unclean
+def _open_both(path: Path, copy: Copy | None, seen: Seen) -> tuple[sqlite3.Connection, bool]:
+    return open_file(path) if copy is None else open_or_salvage(path, copy, seen)
 
 
 class _Hopper(aiosqlite.Connection):
@@ -238,12 +278,12 @@ class _Thread:
 
     inline = False
 
-    def __init__(self, path: Path, copy: Copy | None) -> None:
-        self._path, self._copy = path, copy
+    def __init__(self, path: Path, opening: Callable[[], tuple[sqlite3.Connection, bool]]) -> None:
+        self._path, self._opening = path, opening
 
     async def start(self) -> bool:
         # Not opened by aiosqlite: when that fails its thread outlives the loop and complains on stderr.
-        conn, was_unclean = await asyncio.to_thread(_open_both, self._path, self._copy)
+        conn, was_unclean = await asyncio.to_thread(self._opening)
         self._connection = _Hopper(lambda: conn)
         await self._connection
         return was_unclean
@@ -252,8 +292,6 @@ class _Thread:
         return await self._connection.hop(fn)
 
     async def stop(self) -> None:
-        if self._copy is not None:
-            await self._connection.hop(self._copy.stop)
         await self._connection.hop(partial(_mark_clean, self._path))
         await self._connection.close()
 
@@ -263,12 +301,12 @@ class _Inline:
 
     inline = True
 
-    def __init__(self, path: Path, copy: Copy | None) -> None:
-        self._path, self._copy = path, copy
+    def __init__(self, path: Path, opening: Callable[[], tuple[sqlite3.Connection, bool]]) -> None:
+        self._path, self._opening = path, opening
         self._conn: sqlite3.Connection | None = None
 
     async def start(self) -> bool:
-        self._conn, was_unclean = _open_both(self._path, self._copy)
+        self._conn, was_unclean = self._opening()
         return was_unclean
 
     async def hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:
@@ -280,8 +318,6 @@ class _Inline:
 
     async def stop(self) -> None:
         assert self._conn is not None
-        if self._copy is not None:
-            self._copy.stop(self._conn)
         _mark_clean(self._path, self._conn)
         self._conn.close()
         self._conn = None

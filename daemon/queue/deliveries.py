@@ -5,6 +5,7 @@ Plain functions on an open connection, called inside `Database.write` or `Databa
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from daemon.queue.queue import SELECT_PUNCH, find_punch, read_punch
 from daemon.queue.records import from_json, journal, to_json
 
 _FINAL: Final = (PunchState.DELIVERED, PunchState.DISCARDED)
+
+#: The detail of a punch that was brought back after damage and could not be looked up then, for want of its time.
+SALVAGED: Final = "salvaged after damage; whether it was delivered is not known"
 
 #: Planning looks at so many punches of one person at a time; what lies behind them has its turn when they moved.
 HEAD_MAX: Final = 8
@@ -223,11 +227,27 @@ def set_state(
 
 
 def release(conn: sqlite3.Connection, punch_id: str, *, at: float, by: str = "automatic") -> None:
-    """Let a punch that waited for a person go again; one whose last request has no known outcome is looked up first."""
+    """Let a punch that waited go again; one whose last request has no known outcome is looked up first.
+
+    So is a salvaged one: whether there ever was a request is not known.
+    """
     entry = find_lane_punch(conn, punch_id)
     assert entry is not None, f"no punch {punch_id}"
     state = PunchState.IN_FLIGHT if entry.outcome_unknown else PunchState.PENDING
     set_state(conn, punch_id, state, at=at, by=by)
+    if entry.punch.detail == SALVAGED and state is PunchState.PENDING:
+        punch = entry.punch
+        assert punch.direction is not None, "without a direction it cannot go"
+        kind, step = doubtful_step(punch.user_id, punch.occurred_at, punch.direction.value, punch.job_id)
+        begin_attempt(conn, kind, step, [punch_id], at)
+
+
+def doubtful_step(user_id: str, at: float, direction: str, job_id: str | None) -> tuple[str, dict[str, Any]]:
+    """The request that would have been made for a punch, as delivery writes steps down. Which shift a clock-out was
+    to end is not known: its `shift_id` is empty."""
+    if direction == "clock_in":
+        return "open_shift", {"user_id": user_id, "at": math.floor(at), "job_id": job_id}
+    return "end_shift", {"user_id": user_id, "at": math.floor(at), "shift_id": ""}
 
 
 def _may_move(conn: sqlite3.Connection, punch: Punch, state: PunchState) -> bool:

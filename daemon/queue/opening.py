@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from daemon.errors import DamagedError, NewerSchemaError, StorageBusyError, StorageError
+from daemon.errors import DamagedError, ForeignDatabaseError, NewerSchemaError, StorageBusyError, StorageError
 from daemon.queue.chain import adopt_step, is_adopting
 from daemon.queue.migrations import migrate, migrations, schema_version
 from daemon.queue.records import get_setting, put_setting
@@ -39,7 +39,7 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, bool]:
 
     The stop counts as unclean from now on, until `mark_clean`. Raises StorageError, NewerSchemaError, DamagedError.
     """
-    with _explained(path):
+    with explained(path):
         if _is_new(path):
             _create(path)
         else:
@@ -87,6 +87,11 @@ def mark_clean(conn: sqlite3.Connection) -> None:
     conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
+def stopped_in_order(conn: sqlite3.Connection) -> bool:
+    """Whether the last stop was in order, as far as the database says."""
+    return get_setting(conn, _RUNNING) is None
+
+
 def _mark_running(conn: sqlite3.Connection) -> bool:
     unclean = get_setting(conn, _RUNNING) is not None
     if not unclean:
@@ -106,8 +111,8 @@ def _is_new(path: Path) -> bool:
     return True
 
 
-def _create(path: Path) -> None:
-    draft = _beside(path, ".new")
+def create(draft: Path) -> None:
+    """Make a new database, whole and synced, under a name nobody looks for. Raises sqlite3.Error, OSError."""
     for leftover in (draft, _beside(draft, "-journal")):
         leftover.unlink(missing_ok=True)
     # It holds badges, which are credentials: nobody else reads it. SQLite gives its side files the same mode.
@@ -118,6 +123,11 @@ def _create(path: Path) -> None:
         conn.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
         migrate(conn, migrations())
         _adopt(conn)  # nothing; so that the first start of a new database does not have to
+
+
+def _create(path: Path) -> None:
+    draft = _beside(path, ".new")
+    create(draft)
     os.rename(draft, path)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -133,7 +143,7 @@ def _examine(path: Path) -> None:
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         raise _damaged(path, "it is no SQLite database")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise DamagedError(
+        raise ForeignDatabaseError(
             f"cannot open the database: {path} belongs to another program; it is left as it is. Move it away or set "
             "another kiosk.state_dir"
         )
@@ -186,19 +196,22 @@ _REMEDIES = {
 }
 
 
+#: What a database that punchd wrote never makes SQLite say: its schema, or a row, is not what it was.
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT,
+                     sqlite3.SQLITE_MISMATCH})  # fmt: skip
 #: Troubles that may pass while nobody is near: the service is started again and again.
 _MAY_PASS = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR})
 _MAY_PASS_OS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn what SQLite and the file system raise while opening into errors that end with their remedy."""
     try:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if code in _DAMAGE or str(error).startswith("Could not decode"):
             raise _damaged(path, str(error)) from error
         remedy = _REMEDIES.get(code, "put the state directory on a local file system that works")
         kind = StorageBusyError if code in _MAY_PASS else StorageError

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from daemon.errors import StorageError
 from daemon.queue import chain
 from daemon.queue.chain import PUNCH_FACTS, TAP_FACTS
 
@@ -185,7 +186,9 @@ class Verification:
 
 
 def verify(conn: sqlite3.Connection) -> Verification:
-    """All at once, for a database nobody else uses."""
+    """All at once, for a database nobody else uses. Raises StorageError where it has no chain yet."""
+    if not chain.has_chain(conn):
+        raise StorageError("cannot verify: an older version wrote this database; start the service once, it links it")
     verification = Verification()
     while verification.page(conn):
         pass

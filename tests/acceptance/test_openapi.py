@@ -157,7 +157,8 @@ def look(caller: Caller, ghost: dict[str, Any]) -> None:
     """Everything that only reads."""
     for route in (
         "GET /v1/status", "GET /v1/present", "GET /v1/punches", "GET /v1/readers", "GET /v1/employees",
-        "GET /v1/badges", "GET /v1/badges/unknown", "GET /v1/review", "GET /v1/export", "GET /metrics",
+        "GET /v1/badges", "GET /v1/badges/unknown", "GET /v1/review", "GET /v1/export", "GET /v1/verify",
+        "GET /metrics",
     ):  # fmt: skip
         assert caller.ask(route), route
     query = "?state=review,pending&employee=777&since=0&until=2100-03-01T00:00:00Z&limit=5"

@@ -15,7 +15,7 @@ import pytest
 
 from daemon.model import Direction, PunchState, RecordedAs, TapResult
 from daemon.queue import deliveries, erasure, people, queue
-from daemon.queue.copying import BeyondError, read_all
+from daemon.queue.copying import read_all
 from daemon.queue.database import Database
 from daemon.queue.lines import decode, encode
 from daemon.queue.opening import open_file
@@ -222,32 +222,12 @@ async def test_what_the_copy_lacks_at_the_start_is_appended(db, copy, cut):
     assert {one["employee"]["name"] for one in found if one["is"] == "employee"} == {"Ann"}
 
 
-async def test_a_copy_that_holds_more_than_the_database(db, copy, tmp_path):
-    """The database of yesterday beside the copy of today: nothing is overwritten, the start says so."""
-    await punch(db, 1)
-    await db.close()
-    yesterday = db.path.read_bytes()
-    db = await Database.open(db.path, inline=True, copy=copy)
-    await punch(db, 2)
-    await db.close()
-    today = copy.read_bytes()
-    db.path.write_bytes(yesterday)
-    with pytest.raises(BeyondError, match="a punch that the database lacks"):
-        await Database.open(db.path, inline=True, copy=copy)
-    # It went on for itself meanwhile, and has as many links again.
-    db = await Database.open(db.path, inline=True)
-    await punch(db, 3)
-    await db.close()
-    with pytest.raises(BeyondError, match="a punch that the database lacks"):
-        await Database.open(db.path, inline=True, copy=copy)
-    assert copy.read_bytes() == today
-
-
 async def test_a_copy_of_another_database_is_left_alone(db, copy, tmp_path):
     """A stick from another kiosk: not a byte is written to it, and the trouble says what to do."""
     await punch(db, 1)
     await db.close()
     before = copy.read_bytes()
+    await (await Database.open(tmp_path / "other.db", inline=True)).close()
     other = await Database.open(tmp_path / "other.db", inline=True, copy=copy)
     assert "belongs to another database" in (other.copy_trouble or "")
     await other.write(lambda conn: people.put_employee(conn, "7", "Ann", None))
@@ -270,7 +250,7 @@ async def test_a_file_without_one_line_of_ours_is_kept_under_another_name(db, co
 
 
 async def test_marks_ahead_of_the_database_are_noticed(db, copy):
-    """The database of before a delivery beside the copy of after it."""
+    """The database of before a delivery beside the copy of after it: it is looked up, not sent again."""
     await punch(db, 1)
     await db.close()
     before = db.path.read_bytes()
@@ -279,7 +259,14 @@ async def test_marks_ahead_of_the_database_are_noticed(db, copy):
     await db.close()
     db.path.write_bytes(before)
     db = await Database.open(db.path, inline=True, copy=copy)
-    assert [mark["id"] for mark in db._copy.ahead] == ["p1"]
+    found = await db.read(lambda conn: queue.find_punch(conn, "p1"))
+    assert found.state is PunchState.IN_FLIGHT
+    (lane,) = await db.read(lambda conn: deliveries.load_lane(conn, "7"))
+    assert lane.attempt.ended_at is None
+    assert lane.attempt.step == {"user_id": "7", "at": int(T0) + 1, "job_id": None}
+    await db.close()
+    db = await Database.open(db.path, inline=True, copy=copy)
+    assert (await db.read(lambda conn: queue.find_punch(conn, "p1"))).attempts == 1, "once"
     await db.close()
 
 
@@ -348,8 +335,9 @@ async def test_forgetting_reaches_it(db, copy):
 
 
 async def test_a_row_that_was_altered_is_not_copied_as_if_it_were_true(db, copy):
-    """The copy lacks it rather than vouch for it; whoever asks learns its id."""
+    """The copy lacks it rather than vouch for it, and the damage is noted for the next start."""
     await punch(db, 1)
+    await db.write(lambda conn: deliver(conn, "p1"))  # what is to be delivered is looked at before anything is opened
     await db.close()
     with closing(sqlite3.connect(db.path)) as conn:
         conn.execute("DROP TRIGGER punches_are_facts")
@@ -357,8 +345,10 @@ async def test_a_row_that_was_altered_is_not_copied_as_if_it_were_true(db, copy)
         conn.commit()
     copy.unlink()
     db = await Database.open(db.path, inline=True, copy=copy)
-    assert db._copy.altered == {"p1"}
     assert ids(copy) == []
+    await punch(db, 2)
+    assert "p1" in db.damage
+    assert "p1" in db.path.with_name("punchd.damaged").read_text()
     await db.close()
 
 

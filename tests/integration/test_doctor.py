@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -235,6 +236,19 @@ async def unknown_tap(visit: Visit) -> None:
     await visit.stage.kiosk.readers.tap("front", BADGE, None)
 
 
+async def altered(visit: Visit) -> None:
+    """A punch that changed behind the daemon's back."""
+    visit.client = None
+    await visit.stage.kiosk.directory.add("1", "Ann", badge=BADGE, by="test")
+    await visit.stage.kiosk.readers.tap("front", BADGE, None)
+
+    def change(conn: sqlite3.Connection) -> None:
+        conn.execute("DROP TRIGGER punches_are_facts")
+        conn.execute("UPDATE punches SET raw_at = raw_at + 1")
+
+    await visit.stage.kiosk.database.write(change)
+
+
 PROVOCATIONS: dict[str, tuple[Provocation, ...]] = {
     "daemon_unreachable": (unreachable,),
     "not_under_systemd": (without_systemd,),
@@ -264,6 +278,9 @@ PROVOCATIONS: dict[str, tuple[Provocation, ...]] = {
     "disk_full": (full_disk,),
     "disk_low": (low_disk,),
     "database_damaged": (damaged, alarm("database_damaged")),
+    "database_salvaged": (alarm("database_salvaged"),),
+    "copy_failing": (alarm("copy_failing"),),
+    "punches_altered": (altered,),
     "database_unseen": (foreign,),
     "database_volatile": (in_memory,),
     "budget_too_small": (small_plan, alarm("plan_too_small")),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from daemon.queue.chain import link_all
 from daemon.queue.opening import mark_clean, open_file
 
 PEOPLE = 50
@@ -38,3 +39,4 @@ def insert(conn: sqlite3.Connection, count: int, state: Callable[[int], str]) ->
         " SELECT seq, user_id, order_at, ?2, 'clock_in', 0 FROM punches WHERE id = ?1",
         ((f"P{number:07}", state(number)) for number in range(count)),
     )
+    link_all(conn, "adopted")

@@ -29,6 +29,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "daemon.silence": ("daemon.queue",),
     "daemon.alerts": ("daemon.queue",),
     "daemon.upkeep": ("daemon.keeping", "daemon.silence", "daemon.alerts", "daemon.queue"),
+    "daemon.rescue": ("daemon.queue",),
     "daemon.timesheets.timesheet": (),
     "daemon.timesheets": ("daemon.timesheets.timesheet", "daemon.queue"),
     "daemon.delivery": ("daemon.queue", "daemon.timesheets.timesheet"),

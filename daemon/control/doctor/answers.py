@@ -28,6 +28,8 @@ _OF_ALARMS = {
     "certificate_time": "certificate_time",
     "plan_too_small": "budget_too_small",
     "database_damaged": "database_damaged",
+    "database_salvaged": "database_salvaged",
+    "copy_failing": "copy_failing",
     "cannot_store": "cannot_store",
     "queue_old": "undelivered_old",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from daemon.config_read import Problem
 from daemon.control.doctor import answers
 from daemon.control.doctor.findings import Finding, Severity, fine, found
 from daemon.errors import DamagedError, StorageError
+from daemon.queue.chain import has_chain
 from daemon.queue.export import open_read_only, quick_check, waiting
+from daemon.queue.verify import verify
 
 #: Where systemd keeps the credentials of the unit, for whoever may look.
 CREDENTIALS = Path("/run/credentials/punchd.service")
@@ -48,6 +51,11 @@ def there(path: Path) -> Path:
     return next(one for one in (path, *path.parents) if one.exists() or one == one.parent)
 
 
+def _altered(conn: sqlite3.Connection) -> list[str]:
+    """What is not as it was stored; nothing of a database whose version has no chain yet."""
+    return verify(conn).findings(1) if has_chain(conn) else []
+
+
 def database(path: Path, *, runs: bool) -> list[Finding]:
     """Whether the database is sound; what waits in it too, where no daemon tells that."""
     if not path.exists() and os.access(there(path.parent), os.X_OK):
@@ -55,6 +63,7 @@ def database(path: Path, *, runs: bool) -> list[Finding]:
     try:
         with open_read_only(path) as conn:
             wrong = quick_check(conn)
+            altered = [] if wrong else _altered(conn)
             counts, taps, badges, names = waiting(conn)
     except DamagedError as error:
         return [found("database_damaged", error.message)]
@@ -62,11 +71,11 @@ def database(path: Path, *, runs: bool) -> list[Finding]:
         return [found("database_unseen", error.message)]
     if wrong:
         return [found("database_damaged", f"{path} is damaged: {wrong[0]}")]
-    sound = fine("database", f"{path} is sound")
+    sound = [found("punches_altered", f"{path}: {altered[0]}")] if altered else [fine("database", f"{path} is sound")]
     if runs:
-        return [sound]
+        return sound
     return [
-        sound,
+        *sound,
         *answers.reviews(counts.review),
         *answers.old(counts.oldest_pending_at, time.time()),
         *answers.unknown_taps(taps, badges),

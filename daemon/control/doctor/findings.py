@@ -63,8 +63,11 @@ KNOWN: Final[dict[str, tuple[Severity, str]]] = {
     "cannot_store": (_P, "Free some space or replace the disk; until then taps are refused"),
     "disk_full": (_P, "Free some space now: taps are refused when nothing can be stored; journalctl --vacuum-size=50M"),
     "disk_low": (_W, "Free some space: journalctl --vacuum-size=50M, apt-get clean"),
-    "database_damaged": (_P, "Save what is not delivered (punchctl export --undelivered --database FILE), replace the "
-                             "card, and try `sqlite3 COPY .recover` on a copy"),
+    "database_damaged": (_P, "Replace the card; what is intact comes back by itself at the next start, or with: punchd "
+                             "salvage --config FILE"),
+    "database_salvaged": (_W, "See who is named; replace the card if it comes again; then move that folder away"),
+    "punches_altered": (_P, "Stop the service, keep a copy of the state directory, then: punchd salvage --config FILE"),
+    "copy_failing": (_W, "Give the second copy its medium again, or room on it, or name another: [copy] path"),
     "database_unseen": (_W, "Run doctor as root"),
     "database_volatile": (_P, "Put [kiosk] state_dir on a disk: what is there now is gone after a power cut"),
     "budget_too_small": (_W, "Ask Connecteam for a plan with more API requests a day"),

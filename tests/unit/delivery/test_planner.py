@@ -423,6 +423,19 @@ def test_a_lost_clock_out_that_ended_another_shift_is_told(outcome):
     assert plan.verdicts[0].remote_id == "p"
 
 
+def test_a_salvaged_clock_out_is_found_by_its_second():
+    """Which shift it was to end is lost with the database; the one that ends at its second is its own."""
+    out = tried(punch("out", 16), EndShift("7", second(16), ""), 16.01)
+    lane = [
+        punch("in", 8, DELIVERED, shift="s1"),
+        LanePunch(replace(out.punch, state=PunchState.IN_FLIGHT), out.attempt),
+    ]
+    plan = plan_lane(lane, seen(16.1, shift("s1", 8, 16)), moment(16.11), POLICY)
+    assert [(v.punch_id, v.state, v.remote_id) for v in plan.verdicts] == [("out-16", PunchState.DELIVERED, "s1")]
+    plan = plan_lane(lane, seen(16.1, shift("s1", 8)), moment(16.11), POLICY)
+    assert [(v.state, v.attempt_outcome) for v in plan.verdicts] == [(PunchState.PENDING, "absent")]
+
+
 def test_both_punches_of_a_pair_are_settled_by_one_look():
     """One request, one attempt, two punches."""
     step = RecordShift("7", second(0), second(8), "in-0")

@@ -1,0 +1,119 @@
+"""What a start does with the database it finds: open it, or salvage it first, because nobody technical is near.
+
+Never starts empty where something was, never overwrites: what cannot even be salvaged is an error that says why.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from daemon.errors import DamagedError, ForeignDatabaseError, NewerSchemaError
+from daemon.queue.copying import BeyondError, Copy, compare_file, read_all
+from daemon.queue.migrations import migrations, schema_version
+from daemon.queue.opening import connect, explained, open_file, stopped_in_order
+from daemon.queue.salvage import Seen, doubt, finish, marker, salvage
+from daemon.queue.verify import altered_unfinished
+from daemon.queue.wreck import is_ours
+
+#: A schema further ahead than this is no newer version's but a damaged number.
+_NEWER_MAX: Final = 1000
+#: After a stop that was not in order a database up to this size is checked whole before anybody taps: about a second on
+#: a small machine. A larger one is checked in the background.
+CHECKED_BYTES_MAX: Final = 32 * 1024 * 1024
+_log = structlog.get_logger("queue")
+
+
+def open_or_salvage(path: Path, copy: Copy, seen: Seen) -> tuple[sqlite3.Connection, bool]:
+    """As `open_file`, with the copy following; salvages first where that is needed.
+
+    Raises what `open_file` raises where nothing can be done: another program's file, a newer schema, a bad disk.
+    """
+    with explained(path):
+        finish(path)
+    why = _asked(path) or _missing(path, copy)
+    if why is None:
+        try:
+            return _opened(path, copy, seen)
+        except (DamagedError, BeyondError) as error:
+            if isinstance(error, ForeignDatabaseError) and not is_ours(path):
+                raise
+            why = error.message
+        except NewerSchemaError:
+            if _schema_number(path) < _NEWER_MAX:
+                raise
+            why = "its header is damaged"
+    _log.error("database.salvaging", why=why)
+    with explained(path):
+        report = salvage(path, copy.path, why, seen)
+    for sentence in report.sentences():
+        _log.error("database.salvaged", told=sentence)
+    conn, _ = open_file(path)
+    copy.start(conn)
+    return conn, True
+
+
+def _opened(path: Path, copy: Copy, seen: Seen) -> tuple[sqlite3.Connection, bool]:
+    with explained(path):
+        _examine(path, copy)
+    conn, unclean = open_file(path)
+    try:
+        with explained(path):
+            copy.start(conn)
+            if copy.ahead:
+                doubt(conn, copy.ahead, seen)
+                copy.follow(conn)
+    except BaseException:
+        copy.close()
+        conn.close()
+        raise
+    return conn, unclean
+
+
+def _examine(path: Path, copy: Copy) -> None:
+    """Look whether anything is missing or altered, before a byte is changed. Raises DamagedError, BeyondError."""
+    header = path.read_bytes()[:100] if path.exists() and path.stat().st_size < 100 else b"SQLite"
+    if not path.exists() or not header.startswith(b"SQLite"):
+        return  # what that means, open_file says
+    wal = path.with_name(path.name + "-wal")
+    logged = wal.exists() and wal.stat().st_size > 0
+    with closing(connect(path, read_only=True, immutable=not logged)) as conn:
+        if schema_version(conn) != len(migrations()) or path.stat().st_size == 0:
+            return
+        compare_file(conn, copy.path)
+        altered = altered_unfinished(conn)
+        if altered:
+            raise DamagedError(f"{len(altered)} punch(es) are not as they were stored ({', '.join(altered[:5])})")
+        if not stopped_in_order(conn) and path.stat().st_size <= CHECKED_BYTES_MAX:
+            wrong = [str(line) for (line,) in conn.execute("PRAGMA integrity_check(3)") if line != "ok"]
+            if wrong:
+                raise DamagedError(f"the check after a stop that was not in order finds: {'; '.join(wrong)}")
+
+
+def _asked(path: Path) -> str | None:
+    """Whether the last run found damage, and what it was."""
+    with suppress(OSError):
+        return marker(path).read_text(errors="replace").strip() or "damage was met while running"
+    return None
+
+
+def _missing(path: Path, copy: Copy) -> str | None:
+    """Whether there is no database where there was one."""
+    with suppress(OSError):
+        if path.exists() and path.stat().st_size > 0:
+            return None
+        wal = path.with_name(path.name + "-wal")
+        if wal.exists() and wal.stat().st_size > 0:
+            return f"{path.name} is missing or empty, with a log beside it"
+        if any(record is not None and record["is"] != "begin" for record in read_all(copy.path)):
+            return f"{path.name} is missing or empty, while the copy holds what was in it"
+    return None
+
+
+def _schema_number(path: Path) -> int:
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(64)[60:64], "big")

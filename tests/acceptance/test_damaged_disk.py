@@ -1,0 +1,101 @@
+"""A real service whose disk turns on it: it comes back by itself, with everything that was acknowledged."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.punchd_process import PATIENCE_S, Kiosk
+
+BADGES = {f"04A1B2C3D4E5{number:02}": str(number) for number in range(6)}
+
+
+@pytest.fixture
+def kiosk(tmp_path: Path) -> Kiosk:
+    return Kiosk(tmp_path)
+
+
+def tapped(kiosk: Kiosk) -> set[str]:
+    """Everybody taps once; the ids that were acknowledged."""
+    csv = kiosk.state.parent / "people.csv"
+    lines = [f"{user},Person {user},{badge}," for badge, user in BADGES.items()]
+    csv.write_text("\n".join(["user_id,name,badge,job_id", *lines, ""]))
+    kiosk.ctl("employees", "import", str(csv))
+    return {kiosk.ctl("tap", "--reader", "front", badge)["punch"]["id"] for badge in BADGES}
+
+
+def there(kiosk: Kiosk) -> set[str]:
+    return {punch["id"] for punch in kiosk.ctl("punches", "list")}
+
+
+def alarms(kiosk: Kiosk) -> dict[str, str]:
+    return {alarm["code"]: alarm["text"] for alarm in kiosk.ctl("status")["alarms"]}
+
+
+@pytest.mark.parametrize("damage", ["garbage", "log deleted", "all deleted"])
+def test_it_starts_with_everything_after_the_card_failed(kiosk, damage):
+    """Killed, its files ruined: the next start salvages, takes taps, and tells in an alarm where the old files lie."""
+    with kiosk.running() as punchd:
+        punchd.heard("READY=1")
+        acknowledged = tapped(kiosk)
+        punchd.signal(signal.SIGKILL)
+        punchd.ended()
+    database = kiosk.state / "punchd.db"
+    for file in kiosk.state.glob("punchd.db*"):
+        if damage == "all deleted" or (damage == "log deleted" and file != database):
+            file.unlink()
+    if damage == "garbage":
+        database.write_bytes(random.Random(1).randbytes(50_000))
+    with kiosk.running() as punchd:
+        punchd.heard("READY=1")
+        assert there(kiosk) == acknowledged
+        assert {punch["state"] for punch in kiosk.ctl("punches", "list")} <= {"in_flight", "held"}
+        text = alarms(kiosk)["database_salvaged"]
+        assert "No punch is known to be lost" in text
+        (folder,) = kiosk.state.glob("damaged-*")
+        assert str(folder) in text
+        verified = kiosk.ctl("verify")
+        assert (verified["sound"], verified["punches"], verified["copy_trouble"]) == (True, 6, None)
+        assert kiosk.ctl("tap", "--reader", "front", next(iter(BADGES)))["result"] in ("accepted", "repeat")
+        assert punchd.stopped() == 0
+    if damage == "garbage":
+        assert (folder / "punchd.db").read_bytes() == random.Random(1).randbytes(50_000)
+
+
+def test_damage_under_a_running_service_makes_it_start_afresh(kiosk):
+    """Taps are refused honestly, the service stops to be started again, and has everything then."""
+    with kiosk.running() as punchd:
+        punchd.heard("READY=1")
+        acknowledged = tapped(kiosk)
+        punchd.stopped()
+    with kiosk.running() as punchd:
+        punchd.heard("READY=1")
+        database = kiosk.state / "punchd.db"
+        size = database.stat().st_size
+        with database.open("r+b") as file:  # all but the page of the header and of the schema's beginning
+            file.seek(4096)
+            file.write(random.Random(2).randbytes(size - 4096))
+        end = time.monotonic() + PATIENCE_S
+        while punchd.process.poll() is None and time.monotonic() < end:
+            try:
+                answer = kiosk.ctl("tap", "--reader", "front", next(iter(BADGES)))
+            except AssertionError:
+                break  # the service went while it was asked
+            if answer["result"] == "accepted":
+                acknowledged.add(answer["punch"]["id"])
+            else:
+                assert answer["reason"] in ("cannot_store", "repeat_tap", "stopping"), answer
+            time.sleep(0.05)
+        assert punchd.ended() == 70
+        assert "database" in punchd.log
+    with kiosk.running() as punchd:
+        punchd.heard("READY=1")
+        assert there(kiosk) >= acknowledged
+        assert "database_salvaged" in alarms(kiosk)
+        assert json.dumps(kiosk.ctl("verify")["sound"]) == "true"
+        assert punchd.stopped() == 0

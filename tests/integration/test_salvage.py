@@ -1,0 +1,325 @@
+"""Salvage: what comes back, from where, in which state; what is told of the rest; and the commands around it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from daemon import cli as punchd
+from daemon.control import cli as punchctl
+from daemon.errors import ForeignDatabaseError, StorageBusyError, StorageError
+from daemon.intake.settling import Verdict, _carry_out
+from daemon.model import Direction, PunchState, TapResult
+from daemon.queue import deliveries, people, queue
+from daemon.queue.copying import Copy
+from daemon.queue.database import Database
+from daemon.queue.deliveries import SALVAGED
+from daemon.queue.opening import mark_clean, open_file
+from daemon.queue.records import journal
+from daemon.queue.salvage import READY, Seen, marker, salvage
+from daemon.queue.starting import open_or_salvage
+from daemon.queue.verify import verify
+from tests.support.rows import T0, Rows
+
+NOW = Seen(T0 + 90_000, known=True)
+
+
+@pytest.fixture
+def state(tmp_path) -> Path:
+    """A directory with one punch of each kind, stopped in order."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    conn, _ = open_file(folder / "punchd.db")
+    copy = Copy(folder / "punchd.copy")
+    copy.start(conn)
+    rows = Rows(conn)
+    rows.employee("7", "Ann")
+    rows.employee("8", "Bob")
+    people.assign_badge(conn, "04A1", "7", T0 - 99)
+    journal(conn, T0 - 99, "uid:0", "employees.imported")
+    rows.delivered(T0)
+    rows.punch(T0 + 100, direction=Direction.CLOCK_OUT)
+    rows.move(rows.punch(T0 + 200), PunchState.REVIEW, reason="out_of_order", detail="so")
+    rows.move(rows.punch(T0 + 300), PunchState.DISCARDED, reason="by_decision")
+    rows.move(rows.punch(T0 + 400, "8", known=False, direction=None), PunchState.HELD, reason="clock_untrusted")
+    flying = rows.punch(T0 + 500, "8")
+    deliveries.begin_attempt(conn, "open_shift", {"user_id": "8", "at": int(T0) + 500, "job_id": None}, [flying.id], T0)
+    rows.tap(T0 + 600, badge="0499", result=TapResult.UNKNOWN_BADGE)
+    copy.stop(conn)
+    mark_clean(conn)
+    conn.close()
+    return folder
+
+
+def standing(path: Path) -> dict[str, tuple[str, str | None, str | None]]:
+    """Of each punch its state, reason, and what it stands on the timesheet as."""
+    with closing(sqlite3.connect(path)) as conn:
+        rows = conn.execute("SELECT p.id, d.state, d.reason, d.remote_id FROM punches p JOIN deliveries d ON "
+                            "d.punch_seq = p.seq")  # fmt: skip
+        return {punch_id: (state, reason, remote) for punch_id, state, reason, remote in rows}
+
+
+def looked_up_once_it_has_its_time(conn: sqlite3.Connection) -> None:
+    """By the intake's own way: what becomes of a punch when its time is known."""
+    waits = queue.find_punch(conn, "p5")
+    _carry_out(conn, Verdict("p5", None, PunchState.HELD, "earlier_punch_undecided"), waits, T0 + 700)
+    queue.settle_time(conn, "p5", T0 + 400, 0.1)
+    waits = queue.find_punch(conn, "p5")
+    _carry_out(conn, Verdict("p5", Direction.CLOCK_IN, PunchState.PENDING), waits, T0 + 800)
+    (entry,) = [one for one in deliveries.load_lane(conn, "8") if one.punch.id == "p5"]
+    assert entry.punch.state is PunchState.IN_FLIGHT
+    assert (entry.attempt.kind, entry.attempt.sent_at, entry.attempt.ended_at) == ("open_shift", T0 + 800, None)
+
+
+@pytest.mark.parametrize("left", ["both", "database", "copy"])
+def test_nothing_that_may_have_been_sent_is_sent_blindly(state, left):
+    """What is finished stays so; the rest is looked up first, or a person decides; from whichever of the two."""
+    path, copy = state / "punchd.db", state / "punchd.copy"
+    if left == "database":
+        copy.unlink()
+    if left == "copy":
+        path.unlink()
+    report = salvage(path, copy, "for this test", NOW)
+    assert (report.punches, report.kept_taps, report.lost_total, report.altered_total) == (6, 1, 0, 0)
+    stands = standing(path)
+    assert stands["p1"] == ("delivered", None, "r-p1")
+    assert stands["p2"] == ("in_flight", None, None)
+    assert stands["p3"] == ("review", "out_of_order", None)
+    assert stands["p4"] == ("discarded", "by_decision", None)
+    assert stands["p5"][0:2] == ("held", "clock_untrusted")
+    assert stands["p6"] == ("in_flight", None, None)
+    conn, _ = open_file(path)
+    lanes = {entry.punch.id: entry for user in ("7", "8") for entry in deliveries.load_lane(conn, user)}
+    assert lanes["p2"].attempt.step == {"user_id": "7", "at": int(T0) + 100, "shift_id": ""}
+    assert lanes["p2"].attempt.ended_at is None
+    assert lanes["p2"].attempt.sent_at == NOW.wall_s
+    assert lanes["p3"].attempt.ended_at is None, "a retry looks it up first"
+    assert lanes["p6"].attempt.sent_at == (T0 if left != "copy" else NOW.wall_s), "its own request is still open"
+    # Its time is not known: only a database and copy that agree to the end can say that it never went.
+    assert lanes["p5"].punch.detail == (SALVAGED if left == "copy" else None)
+    if left == "copy":
+        looked_up_once_it_has_its_time(conn)
+    assert {one.name for one in people.list_employees(conn)} == {"Ann", "Bob"}
+    assert [one.badge for one in people.list_badges(conn)] == ["04A1"]
+    found = verify(conn)
+    assert (found.sound, found.salvaged) == (True, 6 if left == "copy" else 7)  # one was settled since
+    conn.close()
+
+
+def test_a_clock_nobody_vouches_for_says_nothing_of_requests(state):
+    """With the clock years ahead, doubtful requests are not dated into the future: nothing would ever be looked up."""
+    salvage(state / "punchd.db", None, "x", Seen(T0 + 9e8, known=False))
+    with closing(sqlite3.connect(state / "punchd.db")) as conn:
+        assert conn.execute("SELECT max(sent_at) FROM attempts").fetchone() == (T0 + 500,)
+
+
+def test_the_old_files_are_set_aside_as_they_were_and_never_twice_into_one_folder(state):
+    """Each salvage has a folder of its own, also in the same second; nothing is overwritten."""
+    for _ in range(2):
+        before = {name: (state / name).read_bytes() for name in ("punchd.db", "punchd.copy") if (state / name).exists()}
+        report = salvage(state / "punchd.db", state / "punchd.copy", "x", NOW)
+        assert {name: (Path(report.folder) / name).read_bytes() for name in before} == before
+    assert len(list(state.glob("damaged-*"))) == 2
+    assert (state / "punchd.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_copy_on_another_medium_is_set_aside_there(state, tmp_path):
+    """It stays on its medium, which may be the only one that works."""
+    medium = tmp_path / "stick"
+    medium.mkdir()
+    shutil.move(state / "punchd.copy", medium / "punchd.copy")
+    report = salvage(state / "punchd.db", medium / "punchd.copy", "x", NOW)
+    assert Path(report.copy_folder).parent == medium
+    assert (Path(report.copy_folder) / "punchd.copy").exists()
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+def test_cut_off_at_any_step_the_next_start_goes_on(state, step, monkeypatch):
+    """A power cut at each rename and each sync: afterwards everything is there once, and the old files too."""
+    real = {name: getattr(__import__("os"), name) for name in ("rename", "fsync")}
+    count = 0
+
+    def cut(name):
+        def call(*args, **kwargs):
+            nonlocal count
+            count += 1
+            if count == step:
+                raise KeyboardInterrupt("the power went")
+            return real[name](*args, **kwargs)
+
+        return call
+
+    old = (state / "punchd.db").read_bytes()
+    with monkeypatch.context() as patch:
+        for name in real:
+            patch.setattr(f"os.{name}", cut(name))
+        try:
+            salvage(state / "punchd.db", state / "punchd.copy", "x", NOW)
+        except KeyboardInterrupt:
+            pass
+        else:
+            assert count < step
+    copy = Copy(state / "punchd.copy")
+    conn, _ = open_or_salvage(state / "punchd.db", copy, NOW)
+    assert conn.execute("SELECT count(*) FROM punches").fetchone() == (6,)
+    assert verify(conn).sound
+    copy.stop(conn)
+    conn.close()
+    kept = [file.read_bytes() for file in state.glob("damaged-*/punchd.db")]
+    assert old in kept or ((state / "punchd.db").read_bytes()[:16] == old[:16] and not (state / "damaged").exists())
+    assert not (state / f"punchd.db{READY}").exists()
+
+
+def test_two_histories_both_happened(state):
+    """The database went on from an old backup beside a copy of the other history: the punches of both are there."""
+    conn, _ = open_file(state / "punchd.db")
+    mark_clean(conn)
+    conn.close()
+    backup = (state / "punchd.db").read_bytes()
+    conn, _ = open_file(state / "punchd.db")
+    copy = Copy(state / "punchd.copy")
+    copy.start(conn)
+    rows = Rows(conn)
+    for _ in range(6):
+        next(rows._numbers)
+    rows.punch(T0 + 1000)
+    copy.stop(conn)
+    mark_clean(conn)
+    conn.close()
+    (state / "punchd.db").write_bytes(backup)
+    conn, _ = open_file(state / "punchd.db")
+    rows = Rows(conn)
+    for _ in range(7):
+        next(rows._numbers)
+    rows.punch(T0 + 2000)
+    mark_clean(conn)
+    conn.close()
+    copy = Copy(state / "punchd.copy")
+    conn, _ = open_or_salvage(state / "punchd.db", copy, NOW)
+    assert {punch_id for (punch_id,) in conn.execute("SELECT id FROM punches")} == {f"p{n}" for n in range(1, 9)}
+    assert verify(conn).sound
+    conn.close()
+
+
+def test_an_altered_punch_comes_from_the_copy_or_goes_to_a_person(state):
+    """With the copy it is as it was stored; without, it is named and nobody sends it."""
+    with closing(sqlite3.connect(state / "punchd.db")) as conn:
+        conn.execute("DROP TRIGGER punches_are_facts")
+        conn.execute("UPDATE punches SET occurred_at = occurred_at + 3600 WHERE id = 'p2'")
+        conn.commit()
+    broken = state.with_name("broken")
+    shutil.copytree(state, broken)
+    report = salvage(state / "punchd.db", state / "punchd.copy", "x", NOW)
+    assert report.altered_total == 0
+    with closing(sqlite3.connect(state / "punchd.db")) as conn:
+        assert conn.execute("SELECT occurred_at FROM punches WHERE id = 'p2'").fetchone() == (T0 + 100,)
+    report = salvage(broken / "punchd.db", None, "x", NOW)
+    assert report.altered == ["p2 of 7"]
+    assert "p2 of 7" in " ".join(report.sentences())
+    assert standing(broken / "punchd.db")["p2"][0:2] == ("review", "salvaged")
+
+
+def test_a_database_of_before_there_was_a_chain(tmp_path):
+    """An older version's database is salvaged as well; what makes sense of it is believed."""
+    old = Path(__file__).parent / "old_databases" / "0001.db"
+    shutil.copy(old, tmp_path / "punchd.db")
+    report = salvage(tmp_path / "punchd.db", None, "x", NOW)
+    assert (report.punches, report.kept_taps, report.altered_total) == (3, 1, 0)
+
+
+async def test_another_programs_database_is_refused_as_ever(tmp_path):
+    """Also beside a copy: it is left as it is."""
+    with closing(sqlite3.connect(tmp_path / "punchd.db")) as conn:
+        conn.executescript("CREATE TABLE firefox (cookies); INSERT INTO firefox VALUES (1)")
+    before = (tmp_path / "punchd.db").read_bytes()
+    with pytest.raises(ForeignDatabaseError):
+        await Database.open(tmp_path / "punchd.db", inline=True, copy=tmp_path / "punchd.copy")
+    assert (tmp_path / "punchd.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(("number", "kind"), [(28, StorageBusyError), (5, StorageBusyError), (30, StorageError)])
+async def test_what_cannot_be_salvaged_says_why_and_changes_nothing(state, monkeypatch, number, kind):
+    """A full, failing or read-only disk: the exit code of what may pass, or of what needs a person."""
+    (state / "punchd.db").write_bytes(b"garbage" * 1000)
+    before = {file.name: file.read_bytes() for file in state.iterdir()}
+
+    def fails(draft: Path) -> None:
+        raise OSError(number, __import__("os").strerror(number))
+
+    monkeypatch.setattr("daemon.queue.salvage.create", fails)
+    with pytest.raises(kind, match=r"cannot open the database"):
+        await Database.open(state / "punchd.db", inline=True, copy=state / "punchd.copy")
+    assert {file.name: file.read_bytes() for file in state.iterdir()} == before
+
+
+async def test_damage_met_while_running_is_salvaged_at_the_next_start(state):
+    """A page that turns bad under the service: the write fails, the damage is noted, the next start has everything."""
+    db = await Database.open(state / "punchd.db", inline=True, copy=state / "punchd.copy")
+
+    def corrupt(conn: sqlite3.Connection) -> None:
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+    with pytest.raises(sqlite3.DatabaseError):
+        await db.write(corrupt)
+    assert db.damaged.is_set()
+    assert marker(db.path).read_text() == "database disk image is malformed"
+    await db.close()
+    db = await Database.open(state / "punchd.db", inline=True, copy=state / "punchd.copy")
+    assert (await db.read(lambda conn: queue.find_punch(conn, "p2"))).state is PunchState.IN_FLIGHT
+    assert not marker(db.path).exists()
+    assert not db.damaged.is_set()
+    await db.close()
+
+
+# --- commands
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(punchd.root, list(arguments))
+    return result.exit_code, result.output
+
+
+def test_the_command_verifies(state, capsys):
+    """0 and a head where all is well; 1 and the punch's name where not; the same from punchctl; 78 for no database."""
+    database = ["--database", str(state / "punchd.db")]
+    assert run("verify", *database)[0] == 0
+    assert json.loads(run("verify", *database, "--json")[1])["punches"] == 6
+    assert punchctl.main(["verify", *database]) == 0
+    with closing(sqlite3.connect(state / "punchd.db")) as conn:
+        conn.execute("DROP TRIGGER punches_are_facts")
+        conn.execute("UPDATE punches SET occurred_at = occurred_at + 3600 WHERE id = 'p2'")
+        conn.commit()
+    code, said = run("verify", *database)
+    assert code == 1
+    assert "punch p2 of 7, 2026-11-21T09:01:40Z: it is not as it was stored" in said
+    capsys.readouterr()
+    assert punchctl.main(["verify", *database]) == 1
+    assert "punch p2 of 7" in capsys.readouterr().out
+    assert punchctl.main(["verify", *database, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["wrong"][0]["id"] == "p2"
+    assert run("verify", "--database", str(state / "none.db"))[0] == 78
+    assert run("verify")[0] == 78
+
+
+def test_the_command_salvages(state):
+    """A dry run changes nothing; the real one sets aside and says where; --from names another copy."""
+    before = {file.name: file.read_bytes() for file in state.iterdir()}
+    code, said = run("salvage", "--database", str(state / "punchd.db"), "--dry-run")
+    assert (code, "Nothing was changed" in said) == (0, True)
+    assert {file.name: file.read_bytes() for file in state.iterdir()} == before
+    elsewhere = state.parent / "elsewhere.copy"
+    shutil.move(state / "punchd.copy", elsewhere)
+    (state / "punchd.db").unlink()
+    code, said = run("salvage", "--database", str(state / "punchd.db"), "--from", str(elsewhere), "--json")
+    assert code == 0
+    assert json.loads(said)["from_copy"] == 6
+    assert len(standing(state / "punchd.db")) == 6
+    assert run("salvage", "--database", str(state / "nothing.db"))[0] == 78

@@ -1,0 +1,144 @@
+"""A kiosk's state directory with known content, to be damaged; and the judgement of what a start makes of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import StorageError
+from daemon.model import Direction, PunchState, TapResult
+from daemon.queue import people
+from daemon.queue.chain import PUNCH_FACTS
+from daemon.queue.database import Database
+from daemon.queue.records import get_setting, journal
+from daemon.queue.salvage import REPORT
+from tests.support.rows import T0, Rows
+
+DB, WAL, COPY = "punchd.db", "punchd.db-wal", "punchd.copy"
+Facts = dict[str, tuple[Any, ...]]
+
+
+def _hired(conn: sqlite3.Connection, rows: Rows) -> None:
+    for number in range(10):
+        rows.employee(str(number), f"Person {number}")
+        people.assign_badge(conn, f"04A{number}", str(number), T0 - 99)
+        journal(conn, T0 - 99, "uid:0", "badge.assigned", data={"badge": f"04A{number}", "user_id": str(number)})
+
+
+def _lived(conn: sqlite3.Connection, rows: Rows, number: int) -> None:
+    user_id, at = str(number % 10), T0 + 600 * number
+    way = Direction.CLOCK_IN if number // 10 % 2 == 0 else Direction.CLOCK_OUT
+    rows.conn = conn
+    if number % 37 == 5:
+        rows.tap(at, badge="0499", result=TapResult.UNKNOWN_BADGE)
+    if number % 41 == 7:
+        rows.move(rows.punch(at, user_id, known=False, direction=None), PunchState.HELD, reason="clock_untrusted")
+    elif number % 3:
+        rows.delivered(at, user_id, direction=way)
+    else:
+        rows.punch(at, user_id, direction=way)
+
+
+async def make(folder: Path, count: int, *, cut: bool) -> Facts:
+    """So many punches and what belongs to them, with the second copy; `cut`: as a power cut leaves it, with its log."""
+    folder.mkdir()
+    state = folder.with_name(folder.name + "-made")
+    state.mkdir()
+    db = await Database.open(state / DB, inline=True, copy=state / COPY)
+    rows = Rows(None)  # type: ignore[arg-type]
+    await db.write(lambda conn: _hired(conn, Rows(conn)))
+    for number in range(count):
+        await db.write(lambda conn, number=number: _lived(conn, rows, number))  # type: ignore[misc]
+    truth = await db.read(facts_of)
+    if not cut:
+        await db.close()
+    for name in (DB, WAL, COPY):
+        if (state / name).exists():
+            shutil.copy(state / name, folder / name)
+    if cut:
+        await db.close()
+    shutil.rmtree(state)
+    return truth
+
+
+def facts_of(conn: sqlite3.Connection) -> Facts:
+    """Every punch's facts, without its number and its tap's."""
+    rows = conn.execute(f"SELECT {', '.join(PUNCH_FACTS)} FROM punches").fetchall()
+    return {row[0]: row[:1] + row[3:] for row in rows}
+
+
+@dataclass
+class Judged:
+    """What a start made of a damaged directory."""
+
+    refused: str = ""
+    report: dict[str, Any] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+    altered: set[str] = field(default_factory=set)
+    unfinished: dict[str, str] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+
+    @property
+    def salvaged(self) -> bool:
+        """Whether the start had to salvage."""
+        return bool(self.report)
+
+
+async def judge(folder: Path, truth: Facts) -> Judged:
+    """Start on what lies in `folder`, look at everything, stop; what is set aside must be as it lay there."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
+    judged = Judged()
+    try:
+        db = await Database.open(folder / DB, inline=True, copy=folder / COPY)
+    except StorageError as error:
+        judged.refused = error.message
+        after = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
+        assert after == before, "what is refused is left as it is"
+        return judged
+    try:
+        judged.findings = await db.check()
+        judged.report = await db.read(lambda conn: json.loads(get_setting(conn, REPORT) or "{}"))
+        if not judged.findings:
+            found = await db.read(facts_of)
+            states = await db.read(lambda conn: conn.execute(
+                "SELECT p.id, d.state FROM punches p JOIN deliveries d ON d.punch_seq = p.seq").fetchall())  # fmt: skip
+            judged.missing = truth.keys() - found.keys()
+            judged.altered = {one for one in truth.keys() & found.keys() if not _same(truth[one], found[one])}
+            judged.unfinished = {one: state for one, state in states if state not in ("delivered", "discarded")}
+    finally:
+        await db.close()
+    if judged.report:
+        aside = Path(judged.report["folder"])
+        for name, content in before.items():
+            if name in (DB, WAL, COPY):
+                assert (aside / name).read_bytes() == content, f"{name} was not set aside bit for bit"
+    return judged
+
+
+def _same(true: tuple[Any, ...], found: tuple[Any, ...]) -> bool:
+    """A place in the lane of a punch without a time is nobody's promise."""
+    order, known = PUNCH_FACTS.index("order_at") - 2, PUNCH_FACTS.index("time_known") - 2
+    return all(one == other for place, (one, other) in enumerate(zip(true, found, strict=True))
+               if place != order or true[known])  # fmt: skip
+
+
+def flip(path: Path, offset: int, bit: int = 0x10) -> None:
+    """Change one byte."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        (byte,) = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte ^ bit]))
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """A plain connection, for tests that change things behind punchd's back."""
+    return sqlite3.connect(path)
+
+
+__all__ = ["COPY", "DB", "WAL", "Facts", "Judged", "closing", "facts_of", "flip", "judge", "make", "opened"]
