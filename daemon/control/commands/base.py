@@ -113,9 +113,12 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     return keep
 
 
-def example(*lines: str) -> str:
-    """An example for a command's help, kept as it is written."""
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+def example(*lines: str, times: bool = False) -> str:
+    """An example for a command's help, kept as it is written; with `times` also how one writes a TIME."""
+    shown = "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+    if not times:
+        return shown
+    return "TIME is written 2026-03-01T08:00:00+01:00, with its offset from UTC, or as Unix seconds.\n\n" + shown
 
 
 class Instant(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.4 only

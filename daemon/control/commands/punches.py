@@ -20,7 +20,9 @@ def punches() -> None:
     """What was punched and where it stands."""
 
 
-@punches.command("list", epilog=example("punchctl punches list --state review --since 2026-03-01T00:00:00+01:00"))
+@punches.command(
+    "list", epilog=example("punchctl punches list --state review --since 2026-03-01T00:00:00+01:00", times=True)
+)
 @click.option("--state", type=click.Choice(STATES), multiple=True, help="Only this state; may be given several times.")
 @click.option("--employee", metavar="USER_ID", help="Only this person.")
 @click.option("--since", type=Instant(), help="Tapped then or later.")
@@ -106,7 +108,12 @@ def cmd_review_retry(run: Run, punch_ids: tuple[str, ...], reason: str | None) -
         raise refused
 
 
-@review.command("resolve", epilog=example("punchctl review resolve 01K9ZQ4T5V0000000000000000 --clock-out 1795158060"))
+@review.command(
+    "resolve",
+    epilog=example(
+        "punchctl review resolve 01K9ZQ4T5V0000000000000000 --clock-out 2026-03-01T17:30:00+01:00", times=True
+    ),
+)
 @click.argument("punch_id", metavar="ID")
 @click.option("--clock-out", "clock_out", type=Instant(), help="When the person of this clock-in left.")
 @click.option("--clock-in", "clock_in", type=Instant(), help="When the person of this clock-out came.")
