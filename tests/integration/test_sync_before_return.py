@@ -139,3 +139,37 @@ async def kept(path: Path) -> list[int]:
     found = [n for n in range(WRITES) if await db.read(lambda conn, n=n: get_setting(conn, f"write.{n}")) is not None]
     await db.close()
     return found
+
+
+COPYING_CHILD = """
+import asyncio, os, sys
+from pathlib import Path
+from daemon.queue.database import Database
+from tests.support.rows import T0, Rows
+
+async def main(path):
+    db = await Database.open(Path(path), copy=Path(path).with_name("punchd.copy"))
+    await db.write(lambda conn: Rows(conn).employee())
+    rows = Rows(None)
+    def punch(conn, number):
+        rows.conn = conn
+        rows.punch(T0 + number)
+    for number in range(5):
+        os.write(1, b"begin %d\\n" % number)
+        await db.write(lambda conn: punch(conn, number))
+        os.write(1, b"acknowledged %d\\n" % number)
+    await db.close()
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_every_punch_is_in_the_synced_copy_before_it_is_acknowledged(tmp_path, monkeypatch):
+    """After the log's sync, so that the copy never holds what the database refused; one sync a punch, no more."""
+    monkeypatch.setattr(sys.modules[__name__], "CHILD", COPYING_CHILD)
+    seen = traced(tmp_path)
+    for number in range(1, WRITES):
+        calls = between(seen, number)
+        assert calls[-2:] == ["write punchd.copy", "sync punchd.copy"], calls
+        assert calls.count("sync punchd.copy") == calls.count("sync punchd.db-wal") == 1, calls
+        assert calls.index("sync punchd.db-wal") < calls.index("write punchd.copy")
