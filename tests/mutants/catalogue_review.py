@@ -34,7 +34,7 @@ REVIEW = (
         file=_REVIEWING,
         before="and not entry.outcome_unknown and _rested(walk, index):",
         after="and not entry.outcome_unknown:",
-        proofs=("tests/unit/delivery/test_planner.py",),
+        proofs=(f"{READS}::test_a_shift_open_for_days_does_not_let_two_clock_ins_chase_each_other",),
     ),
     _review(
         id="typed-in-exactly-and-not-seen",

@@ -79,6 +79,18 @@ def _hours(minutes: int) -> float:
     return minutes / 60
 
 
+def at_rest(lane: list[LanePunch], view: object, now: float) -> tuple[list[LanePunch], Plan]:
+    """The lane after all that is decided without a request, and its plan then: only that one's request ever leaves."""
+    for _ in range(20):
+        plan = plans(lane, view, now)
+        if not plan.verdicts:
+            return lane, plan
+        decided = {v.punch_id: v for v in plan.verdicts}
+        lane = [_after(entry, decided, now) for entry in lane]
+        lane = [entry for entry in lane if entry.punch.state is not PunchState.DISCARDED]
+    raise AssertionError("the lane does not come to rest")
+
+
 @given(situations(), st.booleans())
 def test_never_a_request_outside_its_window_nor_on_an_untrusted_clock(situation, trusted):
     """Live requests lie inside the window and behind the service's now; none leaves without trust."""
@@ -99,19 +111,16 @@ def test_never_a_request_outside_its_window_nor_on_an_untrusted_clock(situation,
 @given(situations())
 def test_one_request_a_lane_and_only_for_its_own_pending_punches(situation):
     """What is sent is for punches that may be sent, at their own second, never before an open attempt."""
-    lane, view, now = situation
-    plan = plans(lane, view, now)
+    lane, plan = at_rest(*situation)
     if not isinstance(plan.request, Send):
         return
     by_id = {entry.punch.id: entry.punch for entry in lane}
-    decided = {v.punch_id: v.state for v in plan.verdicts}
     punches = [by_id[punch_id] for punch_id in plan.request.punch_ids]
     for sent in punches:
         assert sent.time_known
-        assert sent.state in (PunchState.PENDING, PunchState.HELD)
-        assert decided.get(sent.id, PunchState.PENDING) is PunchState.PENDING
+        assert sent.state is PunchState.PENDING
     first = next(i for i, entry in enumerate(lane) if entry.punch.id == punches[0].id)
-    open_before = [e for e in lane[:first] if e.punch.state is PunchState.IN_FLIGHT and e.punch.id not in decided]
+    open_before = [e for e in lane[:first] if e.punch.state is PunchState.IN_FLIGHT]
     assert not open_before
     step = plan.request.step
     match step:
@@ -129,23 +138,20 @@ def test_one_request_a_lane_and_only_for_its_own_pending_punches(situation):
 @given(situations())
 def test_no_punch_overtakes_an_earlier_one_that_could_go(situation):
     """Order per person: everything before the sent punch is settled, decided, or waits for a stated reason."""
-    lane, view, now = situation
-    plan = plans(lane, view, now)
+    lane, plan = at_rest(*situation)
     if not isinstance(plan.request, Send):
         return
-    decided = {v.punch_id: v.state for v in plan.verdicts}
     for entry in lane:
         if entry.punch.id in plan.request.punch_ids:
             return
-        state = decided.get(entry.punch.id, entry.punch.state)
-        assert state not in (PunchState.PENDING, PunchState.IN_FLIGHT)
+        assert entry.punch.state not in (PunchState.PENDING, PunchState.IN_FLIGHT)
 
 
 @given(situations())
 def test_nothing_is_sent_that_a_read_contradicts(situation):
     """No clock-in inside a finished shift, no record over anything, no clock-out of a shift shown ended."""
     lane, view, now = situation
-    plan = plans(lane, view, now)
+    _, plan = at_rest(lane, view, now)
     if view is None or not isinstance(plan.request, Send):
         return
     step = plan.request.step
@@ -162,16 +168,7 @@ def test_nothing_is_sent_that_a_read_contradicts(situation):
 @given(situations())
 def test_every_lane_gets_on_or_names_why_not(situation):
     """After the verdicts: a request, a time to look again, or all unfinished in held or review with a reason."""
-    lane, view, now = situation
-    for _ in range(20):
-        plan = plans(lane, view, now)
-        if not plan.verdicts:
-            break
-        decided = {v.punch_id: v for v in plan.verdicts}
-        lane = [_after(entry, decided) for entry in lane]
-        lane = [entry for entry in lane if entry.punch.state is not PunchState.DISCARDED]
-    else:
-        raise AssertionError("the lane does not come to rest")
+    lane, plan = at_rest(*situation)
     if plan.request is not None or plan.wake_at is not None:
         return
     for entry in lane:
@@ -191,7 +188,7 @@ def test_a_read_answers_the_question_that_asked_for_it(situation):
     assert again.request is None or isinstance(again.request, Send) or again.due != plan.due or again.verdicts
 
 
-def _after(entry: LanePunch, decided: dict[str, object]) -> LanePunch:
+def _after(entry: LanePunch, decided: dict[str, object], now: float) -> LanePunch:
     verdict = decided.get(entry.punch.id)
     if verdict is None:
         return entry
@@ -204,4 +201,4 @@ def _after(entry: LanePunch, decided: dict[str, object]) -> LanePunch:
         reason=verdict.reason,  # type: ignore[attr-defined]
         remote_id=verdict.remote_id or entry.punch.remote_id,  # type: ignore[attr-defined]
     )
-    return LanePunch(moved, attempt)
+    return LanePunch(moved, attempt, at(now))
