@@ -330,13 +330,16 @@ MUTANTS = (
         breaks="An accepted batch counts as delivered for everybody in it, whatever was recorded.",
         file=_COURIER,
         before="if outcome is not None:\n                ended =",
-        after="if isinstance(reply.outcome, Taken):\n"
+        after="if settle_together(reply.outcome) is None and (reply.status or 500) < 300:\n"
+        "                from daemon.delivery.plan import Verdict\n"
+        "                from daemon.model import PunchState, RecordedAs\n"
         "                for user_id, attempt_id in begun.items():\n"
-        "                    done = tuple(Verdict(i, PunchState.DELIVERED, None, None, 'batch', "
-        "RecordedAs.TIME_ACTIVITY) for i in sends[user_id].punch_ids)\n"
-        "                    settlement = Settlement(Reach.ANSWERED, done, 'done')\n"
-        "                    await self._db.write(lambda conn, s=sends[user_id], a=attempt_id, d=settlement: "
-        "storage.settle(conn, s, a, d, reply, at))\n"
+        "                    as_ = PunchState.DELIVERED, None, None, f'batch-{attempt_id}', RecordedAs.TIME_ACTIVITY\n"
+        "                    done = Settlement(\n"
+        "                        Reach.ANSWERED, tuple(Verdict(i, *as_) for i in sends[user_id].punch_ids), 'done')\n"
+        "                    await self._db.write(\n"
+        "                        partial(storage.settle, send=sends[user_id], attempt_id=attempt_id, settlement=done, "
+        "reply=reply, at=at))\n"
         "            if outcome is not None:\n                ended =",
         proofs=(
             f"{BATCHES}::test_three_peoples_shifts_take_one_request_and_one_read_back",

@@ -6,6 +6,8 @@ import ast
 import contextlib
 import os
 import select
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -30,6 +32,15 @@ def test_every_mutant_still_applies(mutant: Mutant) -> None:
     source = read(mutant, ROOT)
     broken = mutated(mutant, source)
     assert ast.dump(ast.parse(broken, mutant.file)) != ast.dump(ast.parse(source, mutant.file))
+
+
+def test_no_mutant_fails_for_a_name_that_is_not_there(tmp_path: Path) -> None:
+    """What is noticed shall be the broken rule: names that a breakage uses are known in its file."""
+    for mutant in MUTANTS:
+        (tmp_path / f"{mutant.id}.py").write_text(mutated(mutant, read(mutant, ROOT)), encoding="utf-8")
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--quiet", "--select", "F821", str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "")
 
 
 def test_what_has_moved_on_is_told() -> None:
