@@ -116,12 +116,10 @@ MUTANTS = (
         row="2 nothing acknowledged is lost",
         breaks="A transaction takes three visits to the disk: others land inside, a cancelled one stays half done.",
         file=_DATABASE,
-        before="result = await self._runner.hop(\n            partial(_stored,",
-        after='await self._runner.hop(lambda conn: conn.execute("BEGIN IMMEDIATE"))\n'
-        "        result = await self._runner.hop(fn)\n"
-        '        await self._runner.hop(lambda conn: conn.execute("COMMIT"))\n'
-        "        return result\n"
-        "        await self._runner.hop(\n            partial(_stored,",
+        before="result = await self._hop(partial(_stored, transact, self._copy))",
+        after='await self._hop(lambda conn: conn.execute("BEGIN IMMEDIATE"))\n'
+        "        result = await self._hop(fn)\n"
+        '        await self._hop(lambda conn: conn.execute("COMMIT"))',
         proofs=(
             f"{DATABASE}::test_a_cancelled_writer_leaves_all_or_nothing",
             f"{DATABASE}::test_nothing_of_another_task_lands_inside_a_transaction",

@@ -13,7 +13,8 @@ from tests.mutants.trial import Trial
 _BEGIN, _END = "<!-- mutants -->", "<!-- /mutants -->"
 _INTRODUCTION: Final = """\
 Each line is a guard taken away on purpose, or a rule turned round, and who noticed: the first of its own tests that
-went red, and the simulated day on which the weeks' checker spoke. `make mutants` tries them all again."""
+went red, and the simulated day on which the weeks' judge spoke. Where no week was asked there is a dash; where none can
+notice, the reason. `make mutants` tries them all again and tells; with `--write docs/reliability.md` it writes this."""
 
 
 def verdict(trial: Trial) -> str:
@@ -40,7 +41,7 @@ def totals(trials: Sequence[Trial]) -> dict[str, int]:
         "hung": sum(t.caught and t.hung for t in trials),
         "equivalent": sum(not t.caught and bool(t.mutant.equivalent) for t in trials),
         "not caught": sum(not t.caught and not t.mutant.equivalent for t in trials),
-        "unseen by weeks without a reason": sum(
+        "not yet seen by the weeks": sum(
             t.weeks is not None and not t.caught_by_weeks and not t.mutant.unseen and not t.mutant.equivalent
             for t in trials
         ),
@@ -56,7 +57,11 @@ def summary(trials: Sequence[Trial]) -> str:
 
 def markdown(trials: Sequence[Trial]) -> str:
     """The chapter for docs/reliability.md."""
-    parts = ["## Mutants", "", _INTRODUCTION, "", f"In all: {summary(trials)}."]
+    asked = [trial.weeks for trial in trials if trial.weeks is not None]
+    weeks = (
+        f"{len(asked)} of them were lived with for up to {max((w.days for w in asked), default=0):g} simulated days."
+    )
+    parts = ["## Mutants", "", _INTRODUCTION, "", f"In all: {summary(trials)}. {weeks}"]
     for table in ROWS:
         here = [trial for trial in trials if trial.mutant.table == table]
         if not here:
@@ -108,7 +113,7 @@ def _plain(trial: Trial) -> dict[str, Any]:
 def _row(trial: Trial) -> str:
     mutant = trial.mutant
     name = _test(trial).rpartition("::")[2]
-    return f"| {mutant.breaks} | {mutant.row} | {name or verdict(trial)} | {_weeks(trial) or '–'} |"
+    return f"| {mutant.breaks} | {mutant.row} | {name or verdict(trial)} | {_weeks(trial) or mutant.unseen or '–'} |"
 
 
 def _test(trial: Trial) -> str:
@@ -126,4 +131,4 @@ def _weeks(trial: Trial) -> str:
         return "hung"
     if weeks.day is not None:
         return f"day {weeks.day:g}"
-    return f"not in {weeks.days:g}" + (f": {trial.mutant.unseen}" if trial.mutant.unseen else "")
+    return f"not in {weeks.days:g}"
