@@ -10,6 +10,7 @@ from daemon.delivery.policy import FORGOTTEN_S
 from daemon.delivery.unknown import NOT_SHOWN
 from daemon.delivery.walk import Walk
 from daemon.model import Direction, PunchState, RecordedAs
+from daemon.queue.deliveries import LanePunch
 from daemon.timesheets.timesheet import ShiftRecord
 
 #: A clock-out in review for one of these goes again when its shift is open (again).
@@ -37,16 +38,14 @@ def take_up(walk: Walk, index: int) -> None:
     if (record := _recorded(walk, index)) is not None:
         default = RecordedAs.CLOCK_IN if punch.direction is Direction.CLOCK_IN else RecordedAs.CLOCK_OUT
         walk.deliver(index, record, default, outcome="found")
-    elif _unobstructed(walk, index) and not entry.outcome_unknown and _rested(walk, index):
+    elif _unobstructed(walk, index) and not entry.outcome_unknown and rested(entry, view.requested_at):
         walk.settle(index, PunchState.PENDING)
 
 
-def _rested(walk: Walk, index: int) -> bool:
-    """Whether it may be tried again by now: the first time at once, then with growing pauses."""
-    entry, view = walk.lane[index], walk.view
-    assert view is not None
+def rested(entry: LanePunch, read_at: float) -> bool:
+    """Whether a read of that time may send it again: the first time at once, then with growing pauses."""
     again = entry.punch.attempts - 2
-    return again < 0 or view.requested_at >= entry.since + _AGAIN_S * 2 ** min(again, _DOUBLINGS_MAX)
+    return again < 0 or read_at >= entry.since + _AGAIN_S * 2 ** min(again, _DOUBLINGS_MAX)
 
 
 def _recorded(walk: Walk, index: int) -> ShiftRecord | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from daemon.delivery.plan import Send, Verdict
 from daemon.delivery.policy import FORGOTTEN_S
+from daemon.delivery.reviewing import rested
 from daemon.delivery.settle import Settlement
 from daemon.delivery.steps import encode
 from daemon.delivery.walk import described
@@ -235,7 +236,8 @@ def mend(conn: sqlite3.Connection, mended: Sequence[Punch], begun_at: float, at:
         entry = deliveries.find_lane_punch(conn, punch.id)
         if entry is None or (entry.punch.state, entry.punch.reason) != (PunchState.REVIEW, punch.reason):
             continue
-        if entry.since <= begun_at and not entry.outcome_unknown:
+        # Not every check shows what the service refuses for: an archived person is still assigned.
+        if entry.since <= begun_at and not entry.outcome_unknown and rested(entry, begun_at):
             deliveries.release(conn, punch.id, at=at)
             released.append(_existing(conn, punch.id))
     return released

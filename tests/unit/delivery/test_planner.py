@@ -9,6 +9,7 @@ import pytest
 from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Policy
+from daemon.delivery.reviewing import rested
 from daemon.model import PunchState, RecordedAs
 from daemon.queue.deliveries import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift
@@ -520,6 +521,25 @@ def test_what_no_read_explained_waits_for_a_person():
     lane = [waiting("already open; no such shift")]
     plan = plan_lane(lane, replace(seen(20), since=second(-400)), moment(20.1), POLICY)
     assert verdicts(plan) == []
+
+
+@pytest.mark.parametrize(
+    ("attempts", "hours", "may"),
+    [
+        (1, 0.01, True),
+        (2, 0.2, False),
+        (2, 0.26, True),
+        (3, 0.4, False),
+        (3, 0.51, True),
+        (60, 3.9, False),
+        (60, 4.1, True),
+    ],
+)
+def test_what_was_taken_up_and_refused_again_rests_longer_each_time(attempts, hours, may):
+    """Also what a check shows mended: an archived person is still assigned, and is refused each time."""
+    entry = punch("in", 8, REVIEW, reason="not_assigned")
+    entry = LanePunch(replace(entry.punch, attempts=attempts), None, since=at(10))
+    assert rested(entry, at(10 + hours)) is may
 
 
 def waiting(detail: str) -> LanePunch:
