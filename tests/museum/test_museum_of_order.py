@@ -194,6 +194,7 @@ async def test_forgetting_the_past_repeats_nothing(town: Town) -> None:
     part = kiosk.built.kiosk
     pruning = asyncio.create_task(RetentionWatch(1, database=part.database, timekeeper=part.timekeeper).run())
     await town.until("Fri 20:00")
+    assert not pruning.done()
     pruning.cancel()
     assert [punch.name for punch in await kiosk.punches()] == ["Bob"]
     await kiosk.crash()
