@@ -173,7 +173,7 @@ KEYS: Final = (
         " nowhere.", ""),
 
     Key("retention", "delivered_days", Kind.WHOLE, "Delivered punches, and taps that became nothing, are"
-        " removed after this, never anything else; 0 keeps all.",
+        " removed after this (not before the third day), never anything else; 0 keeps all.",
         400, "days", 0, 36500),
 
     Key("copy", "path", Kind.PATH, "The file of the second copy: best on another medium than the database, in a"

@@ -47,6 +47,9 @@ PRUNE_TRUST_LOOK_S = 600.0
 PRUNE_PAUSE_S = 0.1
 
 _DAY_S = 86_400.0
+#: Nothing goes sooner, whatever is configured: the end of a shift that is still open may come after 36 hours, and what
+#: the shift began with decides about it.
+PRUNE_LEAST_DAYS = 3
 
 #: A medium that is plugged in again is noticed this soon; asking costs one system call.
 COPY_RETRY_S = 30.0
@@ -228,7 +231,7 @@ class RetentionWatch:
         deleted = 0
         place: Place | None = Place()
         while place is not None and self._timekeeper.trusted:
-            before = self._timekeeper.now() - self._days * _DAY_S
+            before = self._timekeeper.now() - max(self._days, PRUNE_LEAST_DAYS) * _DAY_S
             pruned = await self._database.write(partial(_one_step, step, before, place))
             deleted, place = deleted + pruned.deleted, pruned.then
             await asyncio.sleep(PRUNE_PAUSE_S)

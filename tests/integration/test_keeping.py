@@ -226,6 +226,20 @@ async def test_nothing_is_pruned_on_a_clock_that_is_not_trusted(database):
     assert await watch._all(prune) == 5
 
 
+async def test_nothing_goes_while_the_other_end_of_its_shift_may_come(database):
+    """Told to keep a single day, it keeps what is not yet three days old: a shift may last 36 hours."""
+
+    def store(conn) -> None:
+        rows = Rows(conn)
+        rows.employee("7", "Ann")
+        rows.delivered(START - 4 * DAY)
+        rows.delivered(START - 1.5 * DAY)
+
+    await database.write(store)
+    assert await RetentionWatch(1, database=database, timekeeper=Timekeeper(FakeClock()))._all(prune) == 1
+    assert await left(database) == 1
+
+
 async def test_the_watch_prunes_at_the_start(database):
     """punches and taps alike, without being asked; the first thing it does."""
     clock = FakeClock()
