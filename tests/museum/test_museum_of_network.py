@@ -12,7 +12,7 @@ import httpx
 
 from daemon.delivery.gate import HALT_RETRY_S
 from sandbox.faults import Kind
-from tests.museum.test_museum_of_order import Between
+from tests.support.between import Between
 from tests.support.museum import HOUR, told_in_town
 from tests.support.town import Town
 
