@@ -19,6 +19,9 @@ from daemon.timesheets.timesheet import Budget
 
 #: Without a reset header a throttled account waits this long (facts 1.3).
 THROTTLE_S = 60.0
+#: No reset of a minute or a day lies further ahead, whosever clock and zone it is told by. A number beyond is nonsense,
+#: and to obey it would silence the kiosk for years: the service says 429 where it means it.
+MINUTE_RESET_MAX_S, DAY_RESET_MAX_S = 600.0, 2 * 86400.0
 #: The first pause after a failure; it doubles from here to the configured cap.
 BACKOFF_FIRST_S = 1.0
 DAY_S = 86400
@@ -55,11 +58,11 @@ class Pacer:
         budget = self._budget
         if budget is None:
             return at
-        for limit, remaining, reset_at in (
-            (budget.minute_limit, budget.minute_remaining, budget.minute_reset_at),
-            (budget.day_limit, budget.day_remaining, budget.day_reset_at),
+        for limit, remaining, reset_at, ahead_max_s in (
+            (budget.minute_limit, budget.minute_remaining, budget.minute_reset_at, MINUTE_RESET_MAX_S),
+            (budget.day_limit, budget.day_remaining, budget.day_reset_at, DAY_RESET_MAX_S),
         ):
-            if remaining is None or reset_at is None or reset_at - self._ahead_s <= now:
+            if remaining is None or reset_at is None or not 0 < reset_at - self._ahead_s - now <= ahead_max_s:
                 continue
             if remaining <= (0 if live else reserve(limit)):
                 at = max(at, reset_at - self._ahead_s)
@@ -90,7 +93,7 @@ class Pacer:
 
     def note_throttled(self, now: float, until: float | None, server_ahead_s: float) -> float:
         """The service refused for its budget: the whole account waits. Until when, by our best time."""
-        told = None if until is None else until - server_ahead_s
+        told = None if until is None or until - server_ahead_s > now + DAY_RESET_MAX_S else until - server_ahead_s
         self._blocked_until = max(now + 1, told) if told is not None else now + THROTTLE_S
         return self._blocked_until
 

@@ -43,4 +43,5 @@ class Body(httpx.AsyncByteStream):
 
 def answer(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> httpx.Response:
     """An answer that nobody has read yet."""
-    return httpx.Response(status, headers=headers, stream=Body(body))
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()]
+    return httpx.Response(status, headers=raw, stream=Body(body))

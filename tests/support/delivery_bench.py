@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import httpx
+
 from daemon.alarms import Alarms
 from daemon.clock import Timekeeper
 from daemon.config import ConnecteamConfig
@@ -30,6 +32,21 @@ KEY = "test-key-0123456789"
 ANNA, BOB, CARL = "101", "102", "103"
 
 
+class Passing(httpx.AsyncBaseTransport):
+    """The wire; what stands at its other end may be another one at any time."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self.inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass it on."""
+        return await self.inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        await self.inner.aclose()
+
+
 class Bench:
     """One kiosk's delivery against one sandbox company of three people, in virtual time."""
 
@@ -38,6 +55,7 @@ class Bench:
     ) -> None:
         self.clock = VirtualClock(loop)
         self.sandbox = Sandbox(now=lambda: self.clock.true_now, seed=1)
+        self.wire = Passing(SandboxTransport(self.sandbox))
         self.key_file = directory / "key"
         self.directory = directory
         self.policy = policy or Policy()
@@ -58,7 +76,7 @@ class Bench:
         self.events = Events(self.timekeeper.now)
         config = ConnecteamConfig(time_clock_id=TIME_CLOCK_ID, api_key_file=self.key_file)
         self.timesheet = ConnecteamTimesheet(
-            config, kiosk="bench", zone=ZoneInfo("Europe/Amsterdam"), transport=SandboxTransport(self.sandbox)
+            config, kiosk="bench", zone=ZoneInfo("Europe/Amsterdam"), transport=self.wire
         )
         self.delivery = Delivery(
             db=self.db,
@@ -85,6 +103,11 @@ class Bench:
         await asyncio.wait([self._task])
         await self.timesheet.aclose()
         await self.db.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether the loop still runs."""
+        return self._task is not None and not self._task.done()
 
     async def punch(self, user_id: str, direction: str | None, *, ago_s: float = 0.0, known: bool = True) -> str:
         """Store a punch as the intake would, for a tap `ago_s` ago; its id."""

@@ -36,6 +36,18 @@ def test_an_exhausted_minute_waits_for_its_reset():
     assert pacer.ready_at(NOW + 31, live=True) == NOW + 31
 
 
+def test_a_reset_that_cannot_be_meant_is_not_waited_for():
+    """A header that names the year 2286 silences nobody: not as a minute's end, not as a day's, not with a 429."""
+    pacer = Pacer(60)
+    pacer.note_budget(Budget(minute_remaining=0, minute_reset_at=9_999_999_999.0), 0.0)
+    assert pacer.ready_at(NOW, live=True) == NOW
+    pacer.note_budget(Budget(day_remaining=0, day_reset_at=NOW + 3 * 86400), 0.0)
+    assert pacer.ready_at(NOW, live=True) == NOW
+    assert pacer.note_throttled(NOW, 9_999_999_999.0, 0.0) == NOW + 60
+    pacer.note_budget(Budget(day_remaining=0, day_reset_at=NOW + 86400), 0.0)
+    assert pacer.ready_at(NOW + 60, live=True) == NOW + 86400
+
+
 def test_every_request_costs_one_until_the_headers_say_better():
     """Two requests left and two sent without headers: the third waits."""
     pacer = Pacer(60)
