@@ -5,7 +5,7 @@ PY := .venv/bin/python
 ALONE := flock Makefile
 PIP := $(ALONE) $(PY) -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help setup demo test check install test-vm crash damage mutants bench simulate
+.PHONY: help setup demo test check install test-vm crash damage mutants bench simulate fuzz
 
 help:
 	@echo 'make setup   .venv with punchd and punchctl; needs Python >= 3.11, no root, no compiler'
@@ -17,6 +17,7 @@ help:
 	@echo 'make simulate the whole product, WEEKS=300 kiosk-weeks from SEED=1 in virtual time; some ten minutes'
 	@echo 'make mutants breaks every guard on purpose, one after another, and tells which test notices; about an hour'
 	@echo 'make damage  a flipped byte at every place of the database, its log and its copy; some hours'
+	@echo 'make fuzz    hostile input to every boundary, over 100,000 in all (SEED=n repeats a run); some twenty minutes'
 	@echo 'make bench   what things cost, as ratios against baselines of the same run; some fifteen minutes'
 	@echo 'make test-vm a whole kiosk in a virtual machine: systemd, USB readers, unplugging, power cuts; some minutes'
 
@@ -74,6 +75,11 @@ simulate: .venv/.check
 # weeks: MUTANTS='lanes --fast'.
 mutants: .venv/.test
 	@$(PY) -m tests.mutants $(MUTANTS)
+
+# `make test` tries some of each. Equal seeds are equal runs.
+fuzz: .venv/.test
+	@echo 'seed $(SEED)'
+	@PUNCHD_FUZZ=long $(PY) -m pytest tests/fuzz -o timeout=0 --hypothesis-seed=$(SEED)
 
 # `make test` tries a spread of these.
 damage: .venv/.test

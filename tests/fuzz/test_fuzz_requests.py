@@ -1,0 +1,126 @@
+"""Whatever is written to the sockets (real Unix sockets, the real database): nothing fails, nothing leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import resource
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from tests.fuzz.requests import Sent, requests, torn
+from tests.support.fuzzing import fuzzed, standing
+from tests.support.kiosk import Stage, open_kiosk
+
+#: An answer that is waited for: reached only by what waits for a person (an enrolment), and when something is broken.
+PATIENCE_S = 0.3
+#: The process may grow by this much over thousands of requests (caches, arenas), and not by every one of them.
+GROWTH_MAX_KB = 96 * 1024
+
+
+@asynccontextmanager
+async def peopled() -> AsyncIterator[Stage]:
+    """A kiosk with somebody in it, who has punched."""
+    async with open_kiosk() as stage:
+        await stage.kiosk.directory.add("7", "Ada", badge="04A2B3C4", by="test")
+        await stage.readers.tap("front", "04A2B3C4", None)
+        yield stage
+
+
+async def say(path: Path, sent: Sent) -> bytes:
+    """Write it, and hear what comes until it ends, or for a moment; then hang up."""
+    reader, writer = await asyncio.open_unix_connection(os.fspath(path))
+    heard = b""
+    try:
+        for piece in sent.pieces:
+            writer.write(piece)
+            await asyncio.sleep(0)
+        if not sent.whole:
+            writer.write_eof()
+        async with asyncio.timeout(PATIENCE_S):
+            while len(heard) < 65536 and (more := await reader.read(65536)):
+                heard += more
+    except (ConnectionError, TimeoutError):
+        pass  # it had heard enough, or somebody is waited for
+    finally:
+        writer.transport.abort()
+    return heard
+
+
+def judged(sent: Sent, heard: bytes) -> None:
+    """No failure of ours; a refusal is a problem document with its remedy; a complete request gets an answer."""
+    head, _, body = heard.partition(b"\r\n\r\n")
+    first = head.split(b"\r\n")[0].split(b" ")
+    if not heard:
+        waits = b"enroll" in sent.data or b"events" in sent.data
+        assert not sent.whole or waits, sent.data[:200]
+        return
+    assert first[0] in (b"HTTP/1.1", b"HTTP/1.0"), heard[:80]
+    status = int(first[1])
+    assert status < 500, (sent.data[:200], heard[:400])
+    if status >= 400 and not sent.data.startswith(b"HEAD"):
+        document, _ = json.JSONDecoder().raw_decode(body.decode())  # another answer may follow
+        assert document["status"] == status
+        assert document["detail"]
+        assert document["remedy"]
+
+
+async def alive(stage: Stage) -> None:
+    """The next caller is served, and nobody's punch is gone."""
+    for path in (stage.status, stage.control):
+        asked = Sent((b"GET /v1/punches HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",), whole=True)
+        answer = await say(path, asked)
+        assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
+        assert b'"user_id": "7"' in answer
+
+
+def count_open() -> int:
+    """Descriptors of this process."""
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+def both_sockets(target: str, strategy, *, short: int, long: int) -> None:
+    """Say so many things to both sockets in turn; what was opened is closed in the end, and memory is not used up."""
+    with standing(peopled()) as (stage, run):
+        run(alive(stage))
+        tried, opened, used = 0, count_open(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        @fuzzed(target, short=short, long=long, sent=strategy)
+        def each(sent: Sent) -> None:
+            nonlocal tried
+            tried += 1
+            path = stage.control if tried % 2 else stage.status
+            before = b"" if tried % 2 else run(say(stage.status, PEOPLE))
+            with capture_logs() as logs:
+                judged(sent, run(say(path, sent)))
+                run(alive(stage))
+            assert [line for line in logs if line["log_level"] in ("error", "critical")] == []
+            if not tried % 2:
+                assert run(say(stage.status, PEOPLE)).partition(b"[")[2] == before.partition(b"[")[2]
+
+        each()
+        run(asyncio.sleep(0.1))
+        assert [len(server.connections) for server in stage.servers] == [0, 0]
+        assert count_open() <= opened + 2
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < GROWTH_MAX_KB
+        assert run(stage.kiosk.database.check()) == []
+
+
+#: What a reader of status.sock may not have changed.
+PEOPLE = Sent((b"GET /v1/employees HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",), whole=True)
+
+
+def test_complete_requests_are_answered() -> None:
+    """Any method, path, query and body: 2xx or 4xx with a remedy, on both sockets; status.sock changes nothing."""
+    both_sockets("sockets: complete requests", requests(), short=100, long=5_000)
+
+
+def test_torn_requests_and_noise_are_survived() -> None:
+    """Malformed, oversized, doubled, cut off, or no HTTP at all: 4xx or a closed connection, and the next is served."""
+    both_sockets("sockets: torn requests and noise", torn(), short=60, long=4_000)
