@@ -127,8 +127,8 @@ class Doubles:
             self._alarms.clear("recorded_twice")
             return
         words = [
-            f"{double.punch.name}, {self._local(record.start)}: delete shift {record.id}, keep {double.keep.id}"
-            for double in doubles
+            f"employee {double.punch.user_id}, {self._local(record.start)}: delete shift {record.id}, keep {double.keep.id}"
+            for double in doubles  # no names: alarms are logged (docs/privacy.md)
             for record in double.delete
         ]
         more = f"; and {len(words) - NAMED_MAX} more" if len(words) > NAMED_MAX else ""

@@ -37,6 +37,7 @@ def test_a_punch_that_stands_there_twice_is_told_until_one_of_them_is_deleted(tm
         (alarm,) = bench.alarms.standing()
         assert alarm.code == "recorded_twice"
         assert f"delete shift {double}, keep {stored.remote_id}" in alarm.text
+        assert stored.name not in alarm.text, "alarms are logged, and no name may be"
         lines = (await bench.history(clock_in)).journal
         told = [line["data"] for line in lines if line["action"] == "punch.recorded_twice"]
         assert told == [{"keep": stored.remote_id, "delete": [double]}]
