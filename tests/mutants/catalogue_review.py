@@ -23,8 +23,8 @@ REVIEW = (
         row="taken up again by itself",
         breaks="What a manager mended in the service stays in review on the kiosk.",
         file=_REVIEWING,
-        before="elif _unobstructed(walk, index) and not entry.outcome_unknown and _rested(walk, index):",
-        after="elif False:",
+        before="elif _unobstructed(walk, index) and",
+        after="elif False and",
         proofs=(f"{READS}::test_an_overlap_that_a_manager_deletes_heals_by_itself",),
     ),
     _review(
@@ -32,9 +32,9 @@ REVIEW = (
         row="taken up again by itself",
         breaks="What is refused again and again is taken up at every read, and two such punches chase each other.",
         file=_REVIEWING,
-        before="and not entry.outcome_unknown and _rested(walk, index):",
-        after="and not entry.outcome_unknown:",
-        proofs=(f"{READS}::test_a_shift_open_for_days_does_not_let_two_clock_ins_chase_each_other",),
+        before=" and rested(entry, view.requested_at):",
+        after=":",
+        proofs=(f"{GUARDS}::test_what_is_refused_again_and_again_rests_ever_longer",),
     ),
     _review(
         id="typed-in-exactly-and-not-seen",

@@ -90,3 +90,16 @@ def test_a_refusal_for_a_state_is_not_judged_by_a_read_from_before_it(conflict):
     plan = plan_lane(lane, seen(8.005, shift("s0", 2, 3)), moment(8.02), POLICY)
     assert isinstance(plan.request, Read)
     assert plan.verdicts == ()
+
+
+@pytest.mark.parametrize(
+    ("attempts", "after_s", "taken_up"),
+    [(1, 60, True), (2, 60, False), (2, 1000, True), (4, 3000, False), (4, 4000, True)],
+)
+def test_what_is_refused_again_and_again_rests_ever_longer(attempts, after_s, taken_up):
+    """The first time it is taken up at once; each further refusal doubles the rest, from a quarter of an hour on."""
+    entry = since(punch("in", 8, REVIEW, reason="already_open"), 10)
+    lane = [replace(entry, punch=replace(entry.punch, attempts=attempts))]
+    later = 10 + after_s / 3600
+    plan = plan_lane(lane, seen(later), moment(later + 0.001), POLICY)
+    assert bool(plan.verdicts) is taken_up
