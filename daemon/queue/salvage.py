@@ -89,6 +89,7 @@ class Salvage:
     places_unreadable: dict[str, int] = field(default_factory=dict)
     copy_lines: int = 0
     copy_lines_unreadable: int = 0
+    copy_end_unreadable: bool = False
     altered: list[str] = field(default_factory=list)
     altered_total: int = 0
     lost: list[str] = field(default_factory=list)
@@ -116,6 +117,8 @@ class Salvage:
         if self.copy_lines_unreadable:
             said.append(f"{self.copy_lines_unreadable} of {self.copy_lines} lines of the copy could not be read (a "
                         "power cut may leave one).")  # fmt: skip
+        if self.copy_end_unreadable and self.database_unreadable:
+            said.append("The copy's last line is among them: of what came last nothing may be left that tells of it.")
         if self.altered_total:
             said.append(f"{self.altered_total} punches are not as they were stored, and the copy has them no better: "
                         f"{_listed(self.altered, self.altered_total)}.")  # fmt: skip
@@ -288,6 +291,9 @@ class _Builder:
             else:
                 self._altered[facts[0]] = facts
         self._read_chain()
+        # A delivery goes only with its punch: each that is left tells of one there must be.
+        for (seq,) in self._wreck.numbered("deliveries", "punch_seq", ("punch_seq",)):
+            self._expected.add(seq)
 
     def _read_chain(self) -> None:
         """Which punches there must be; and whether the chain that says so is whole itself."""
@@ -348,6 +354,7 @@ class _Builder:
                 if count:
                     self._report.copy_lines += 1
                     self._report.copy_lines_unreadable += record is None
+                    self._report.copy_end_unreadable = record is None
                 if record is not None:
                     yield record
         except OSError:
@@ -476,6 +483,10 @@ class _Builder:
             first = 1 if min(known) <= _FIRST_NUMBERS else min(known)  # those before were pruned long ago
             unknown = set(range(first, max(known))) - known
             lost += [(seq, f"number {seq} (unless it was pruned)") for seq in unknown]
+        if self._wreck.why:  # marks are all that tells of punches whose own line is damaged
+            ids = {punch_id for (punch_id,) in self._conn.execute("SELECT id FROM punches")}
+            lost += [(max(there, default=0) + 1, f"{one} (its end is known)")
+                     for one, told in self._standing.items() if told["is"] == "mark" and one not in ids]  # fmt: skip
         for _, words in sorted(lost):
             _add(self._report.lost, words)
         self._report.lost_total += len(lost)
