@@ -18,6 +18,9 @@ help:
 	@echo 'make mutants breaks every guard on purpose, one after another, and tells which test notices; about an hour'
 	@echo 'make damage  a flipped byte at every place of the database, its log and its copy; some hours'
 	@echo 'make fuzz    hostile input to every boundary, over 100,000 in all (SEED=n repeats a run); some twenty minutes'
+	@echo 'make kills   SIGKILL at random moments under load (KILLS=500 SEED=1); some ten minutes'
+	@echo 'make powercuts   the plug is pulled at random moments, on an ext4 of its own (CUTS=200 SEED=1); root; some ten minutes'
+	@echo 'make diskfaults   an I/O error at any write and sync; disks that fill up and turn read-only (ROUNDS=60 SEED=1); root'
 	@echo 'make bench   what things cost, as ratios against baselines of the same run; some fifteen minutes'
 	@echo 'make test-vm a whole kiosk in a virtual machine: systemd, USB readers, unplugging, power cuts; some minutes'
 
@@ -84,6 +87,21 @@ fuzz: .venv/.test
 # `make test` tries a spread of these.
 damage: .venv/.test
 	@DAMAGE=all $(PY) -m pytest tests/integration/test_damage.py
+
+# `make test` runs a few of each (tests/acceptance/test_crashes.py).
+KILLS ?= 500
+CUTS ?= 200
+ROUNDS ?= 60
+.PHONY: kills powercuts diskfaults
+kills: .venv/.test
+	@$(PY) -m tests.crashes.kills --kills $(KILLS) --seed $(SEED)
+
+powercuts: .venv/.test
+	@$(PY) -m tests.crashes.powercuts --cuts $(CUTS) --seed $(SEED)
+
+diskfaults: .venv/.test
+	@$(PY) -m tests.crashes.errors
+	@$(PY) -m tests.crashes.faults --rounds $(ROUNDS) --seed $(SEED)
 
 # `make test` only shows that each figure can be taken (tests/integration/test_benchmarks.py).
 bench: .venv/.test

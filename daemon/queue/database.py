@@ -171,7 +171,9 @@ class Database:
             await asyncio.wait(self._checks)
         if self._copy is not None:
             await self._runner.hop(self._copy.stop)
+        await self._runner.hop(self._writer.finish)
         await self._runner.stop()
+        self._writer.closed()
 
     def _assert_open(self) -> None:
         if self._closed is not None:

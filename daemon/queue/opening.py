@@ -18,7 +18,7 @@ from daemon.errors import DamagedError, ForeignDatabaseError, NewerSchemaError, 
 from daemon.queue.chain import adopt_step, is_adopting
 from daemon.queue.migrations import migrate, migrations, schema_version
 from daemon.queue.records import get_setting, put_setting
-from daemon.queue.rewriting import WAL_BYTES_MAX, drop_cached, look_afresh
+from daemon.queue.rewriting import WAL_BYTES_MAX, Writer, look_afresh
 
 #: "pnch", in every header: tells our database from any other program's.
 APPLICATION_ID = 0x706E6368
@@ -45,16 +45,19 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, bool]:
         else:
             look_afresh(path)
             _examine(path)
-        conn = connect(path)
+        conn, writer = connect(path), Writer(path)
         try:
             _configure(conn)
             migrate(conn, migrations())
             conn.execute("PRAGMA foreign_keys = ON")
             _adopt(conn)
-            return conn, _mark_running(conn)
+            unclean = _mark_running(conn)
+            if unclean:
+                writer.begin_anew(conn)  # nothing is built upon what was left behind
+            return conn, unclean
         except BaseException:
-            drop_cached(path)  # for the checkpoint that closing makes
             conn.close()
+            writer.closed()
             raise
 
 

@@ -7,9 +7,10 @@ file may go on as it was:
 
 - a WAL whose sync failed: what is committed in it goes into the database, and the WAL begins anew in fresh blocks.
   Otherwise what is acknowledged after the failure would stand behind a hole, and be gone with the next power cut.
-- a database file whose sync failed during a checkpoint: its cached pages are dropped, so that the next checkpoint,
-  which writes all of them once more out of the WAL, does so in truth. Otherwise it would report success, the WAL would
-  be used anew, and the whole database would be damaged after a power cut.
+- a database file whose sync failed during a checkpoint: what the checkpoint had added to it is cut off and its cached
+  pages are dropped, so that the next checkpoint, which writes all of them once more out of the WAL, does so in truth.
+  Otherwise it would report success, the WAL would be used anew, and the whole database would be damaged after a power
+  cut.
 """
 
 from __future__ import annotations
@@ -44,55 +45,76 @@ class Writer:
         self._path = path
         self._commits = 0
         self._failed = False  # a write failed, and the WAL could not begin anew since
+        #: As long as this the database file is surely on the disk, and what was added since is in the WAL as well;
+        #: None where another connection kept a checkpoint from being whole: then nothing is known of it.
+        self._sure: int | None = _size(path)
 
     def transact(self, fn: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
         """Make `fn` one indivisible transaction. Raises what it raises, and sqlite3.Error when it is not stored."""
         if self._failed:
-            self._failed = not begin_anew(conn, self._path)
+            self._failed = not self.begin_anew(conn)
             if self._failed:
                 raise sqlite3.OperationalError("the disk failed, and the write-ahead log cannot begin anew yet")
         try:
             result = _transact(fn, conn)
         except sqlite3.Error as error:
             if is_io(error):
-                self._failed = not begin_anew(conn, self._path)
+                self._failed = not self.begin_anew(conn)
             raise
         self._commits += 1
         if self._commits >= COMMITS_BETWEEN_CHECKPOINTS or _size(_wal(self._path)) > WAL_BYTES_MAX:
             self._checkpoint(conn)
         return result
 
-    def _checkpoint(self, conn: sqlite3.Connection) -> None:
-        """Copy what is committed into the database. What it was made after is stored, whatever becomes of it."""
+    def finish(self, conn: sqlite3.Connection) -> None:
+        """Before the connection is closed: what closing checkpoints must not believe in a checkpoint that failed."""
+        self._checkpoint(conn)
+
+    def closed(self) -> None:
+        """After the connection was closed, which makes a checkpoint as well: where the WAL is left, it failed."""
+        if _size(_wal(self._path)) > 0:
+            self._cut_back()
+
+    def _checkpoint(self, conn: sqlite3.Connection) -> bool:
+        """Copy what is committed into the database; whether all of it is there. What is committed stays so anyway."""
         self._commits = 0
         try:
-            conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            _, there, copied = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:
             _log.warning("database.checkpoint_failed", error=str(error))
-            drop_cached(self._path)
+            self._cut_back()
+            return False
+        self._sure = _size(self._path) if there == copied else None
+        return bool(there == copied)
+
+    def begin_anew(self, conn: sqlite3.Connection) -> bool:
+        """After a write failed: empty the WAL into the database, and say whether that worked.
+
+        Also what was just refused goes with it: it might be in the WAL whole, and count at the next start.
+        """
+        return self._checkpoint(conn) and empty_wal(conn)
+
+    def _cut_back(self) -> None:
+        """Leave blocks behind that could not be written: all that was in them is in the WAL, and comes once more."""
+        if self._sure is not None and _size(self._path) > self._sure:
+            with suppress(OSError):
+                os.truncate(self._path, self._sure)
+        drop_cached(self._path)
+
+
+def empty_wal(conn: sqlite3.Connection) -> bool:
+    """Let the WAL begin anew in fresh blocks; whether that worked. What is committed is copied before, if need be."""
+    try:
+        busy, *_ = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error as error:
+        _log.warning("database.checkpoint_failed", error=str(error))
+        return False
+    return not busy
 
 
 def is_io(error: sqlite3.Error) -> bool:
     """Whether the disk failed, and did not just have no room."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR
-
-
-def begin_anew(conn: sqlite3.Connection, path: Path) -> bool:
-    """After a write failed: empty the WAL into the database, and say whether that worked.
-
-    Where it did not, both files are read from the disk again, and nothing may be written before it did.
-    """
-    drop_cached(path)
-    try:
-        # Also what was just refused goes with it: it might be in the WAL whole, and count at the next start.
-        busy, *_ = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except sqlite3.Error as error:
-        _log.warning("database.checkpoint_failed", error=str(error))
-        busy = True
-        drop_cached(path)
-    if busy:
-        drop_cached(_wal(path))
-    return not busy
 
 
 def look_afresh(path: Path) -> None:

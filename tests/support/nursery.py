@@ -1,15 +1,19 @@
 """Many punchds one after another: each a process of its own, none of which loads Python and its libraries again.
 
 `python -m tests.support.nursery` loads everything once and forks a punchd for each line of JSON it reads: the same
-program from its command line on, as `punchd run --config FILE`, which is ready in a tenth of the time.
+program from its command line on, as `punchd run --config FILE`, which is ready in a tenth of the time. `--unsynced`
+lets them commit without syncs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +40,20 @@ class Newborn:
         while word not in self._manager.recv(4096).decode().split("\n"):
             pass
 
+    def ready_or_ended(self) -> int | None:
+        """Wait until it is ready (None) or has ended (its exit code)."""
+        ended = os.pidfd_open(self.pid)
+        try:
+            while not select.select([ended], [], [], 0)[0]:
+                self._manager.settimeout(0.05)
+                with contextlib.suppress(TimeoutError):
+                    self.heard("READY=1")
+                    return None
+        finally:
+            self._manager.settimeout(PATIENCE_S)
+            os.close(ended)
+        return self.ended()
+
     def ended(self) -> int:
         """Wait for its end; the exit code."""
         if self.code is None:
@@ -48,6 +66,14 @@ class Newborn:
         if self.code is None:
             os.kill(self.pid, signal.SIGTERM)
         return self.ended()
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def go_on(self) -> None:
+        """SIGCONT, after a SIGSTOP."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def killed(self) -> None:
         """SIGKILL, and wait for the end; safe to repeat."""
@@ -63,10 +89,11 @@ class Newborn:
 class Nursery:
     """The process that forks them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.nursery"],
+            [sys.executable, "-m", "tests.support.nursery", *options],
             cwd=Path(__file__).resolve().parents[2],
+            start_new_session=True,  # Ctrl-C is for whoever asks
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -74,9 +101,13 @@ class Nursery:
 
     def start(self, config: Path, log: Path) -> Newborn:
         """A punchd that is ready for taps. `log` is appended to."""
-        newborn = Newborn(self, config, log)
+        newborn = self.begin(config, log)
         newborn.heard("READY=1")
         return newborn
+
+    def begin(self, config: Path, log: Path) -> Newborn:
+        """A punchd that is about to start."""
+        return Newborn(self, config, log)
 
     def ask(self, question: dict[str, object]) -> int:
         """One question and its answer."""
@@ -95,16 +126,36 @@ def main() -> None:
     """Fork and wait, as asked on standard input."""
     from daemon import app, cli  # noqa: F401  # all that a service needs, loaded once
 
+    if "--unsynced" in sys.argv:
+        _weaken()
+    alive: set[int] = set()
     for line in sys.stdin:
         question = json.loads(line)
         if "wait" in question:
             print(os.waitstatus_to_exitcode(os.waitpid(question["wait"], 0)[1]), flush=True)
+            alive.remove(question["wait"])
             continue
         pid = os.fork()
         if pid == 0:
             _become(question)
             cli.main(["run", "--config", question["config"]])
+        alive.add(pid)
         print(pid, flush=True)
+    for pid in alive:  # whoever asked for them is gone
+        os.kill(pid, signal.SIGKILL)
+
+
+def _weaken() -> None:
+    """Let no punch be synced: for the controls of tests, which must see what that loses."""
+    from daemon.queue import copying, database, opening
+
+    def weakened(path: Path) -> tuple[sqlite3.Connection, bool]:
+        conn, unclean = opening.open_file(path)
+        conn.execute("PRAGMA synchronous = NORMAL")
+        return conn, unclean
+
+    setattr(database, "open_file", weakened)  # noqa: B010  # a name that the module only imports
+    setattr(copying.Copy, "_sync", lambda copy: None)  # noqa: B010
 
 
 def _become(question: dict[str, str]) -> None:

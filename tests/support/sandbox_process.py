@@ -84,8 +84,8 @@ class SandboxAdmin:
 class SandboxProcess:
     """`python -m sandbox` as a child. `url` is the service, `admin` drives it."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        command = [sys.executable, "-m", "sandbox", "--port", "0", "--files", str(folder), *arguments]
+    def __init__(self, folder: Path, *arguments: str, module: str = "sandbox") -> None:
+        command = [sys.executable, "-m", module, "--port", "0", "--files", str(folder), *arguments]
         self.key_file = folder / "connecteam.key"
         self.people_file = folder / "people.csv"
         # Unbuffered: what readline took ahead would be missing from what communicate returns.
@@ -122,9 +122,9 @@ class SandboxProcess:
 
 
 @contextmanager
-def sandbox_process(folder: Path, *arguments: str) -> Iterator[SandboxProcess]:
+def sandbox_process(folder: Path, *arguments: str, module: str = "sandbox") -> Iterator[SandboxProcess]:
     """A sandbox in a process of its own for the length of a block."""
-    process = SandboxProcess(folder, *arguments)
+    process = SandboxProcess(folder, *arguments, module=module)
     try:
         yield process
     finally:

@@ -1,0 +1,53 @@
+"""Short profiles of the campaigns of tests/crashes (docs/reliability.md): kills, power cuts, disks that fail."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.crashes import errors, kills
+from tests.crashes.disk import why_not
+
+SEED = 7
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.timeout(0)
+def test_kills_at_random_moments_lose_double_and_misdate_nothing(capsys):
+    """People tap while punchd is killed under taps, requests, starts, stops, imports; their notebooks agree."""
+    with capsys.disabled():
+        print()
+        assert kills.main(["--kills", "10", "--seed", str(SEED)]) == 0
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace (apt-get install strace)")
+# The sandbox lives in a thread of this process: what breaks in the middle leaves its socket to the collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_io_error_at_a_write_or_a_sync_loses_nothing(capsys):
+    """Whichever call fails: refused honestly, taken later, delivered once."""
+    tried = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"this machine allows no tracing: {tried.stderr.strip()}")
+    with capsys.disabled():
+        print()
+        assert errors.main(["--of-each", "2"]) == 0
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize(
+    "campaign", [("powercuts", "--cuts", "4"), ("faults", "--rounds", "2")], ids=lambda words: words[0]
+)
+def test_disks_that_lose_power_or_fail_lose_nothing_that_was_answered(campaign, capsys):
+    """On an ext4 of its own; without syncs the same looks would see taps gone."""
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
+    name, *options = campaign
+    command = [sys.executable, "-m", f"tests.crashes.{name}", *options, "--seed", str(SEED)]
+    with capsys.disabled():
+        print()
+        assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0

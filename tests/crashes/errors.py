@@ -1,0 +1,98 @@
+"""`python -m tests.crashes.errors [--of-each 12]`: an I/O error at any write and any sync of a day at the door.
+
+strace lets one system call of the database's thread fail, or three in a row, with EIO; the disk works again after it.
+Whoever is refused taps again. In the end the timesheet must say what was tapped, nobody may have been shown a success
+that is not stored, and what is stored is looked at once more after a start without errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.crashes.day import Step, all_steps, at_the_door, spread, watched
+from tests.crashes.notebook import Noted, of_punches
+from tests.crashes.settling import all_punches
+from tests.support.door import disagreements
+from tests.support.nursery import Nursery
+
+CALLS = ("fdatasync", "pwrite64")
+#: How many calls fail in a row.
+IN_A_ROW = (1, 3)
+SIDE_BY_SIDE = 3
+
+
+def sweep(of_each: int | None, folder: Path) -> tuple[list[str], Counter[str]]:
+    """A day for each step (all of them for None); what is wrong, in words, and what was tried."""
+    nursery = Nursery()
+    try:
+        steps = [step for step in all_steps(folder, nursery) if step.call in CALLS and step.thread != 0]
+    finally:
+        nursery.close()
+    tried = steps if of_each is None else spread(steps, dict.fromkeys(CALLS, of_each))
+    print(f"{len(tried)} of {len(steps)} calls fail, each once alone and once with the two after it", flush=True)
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        parts = [pool.submit(_days, tried[n::SIDE_BY_SIDE], folder) for n in range(SIDE_BY_SIDE)]
+        results = [part.result() for part in parts]
+    wrong = [line for lines, _ in results for line in lines]
+    return wrong, sum((counted for _, counted in results), Counter())
+
+
+def _days(steps: Sequence[Step], folder: Path) -> tuple[list[str], Counter[str]]:
+    wrong: list[str] = []
+    counted: Counter[str] = Counter()
+    nursery = Nursery()
+    try:
+        for step in steps:
+            for count in IN_A_ROW:
+                wrong += _one_day(step, count, folder, nursery, counted)
+    finally:
+        nursery.close()
+    return wrong, counted
+
+
+def _one_day(step: Step, count: int, folder: Path, nursery: Nursery, counted: Counter[str]) -> list[str]:
+    """A day in which these calls fail; what is wrong with it."""
+    inject = f"inject={step.call}:error=EIO:when={step.n}..{step.n + count - 1}"
+    with tempfile.TemporaryDirectory(dir=folder) as name, at_the_door(Path(name), nursery) as (here, sandbox):
+        trace = Path(name) / "trace"
+        with watched(here.punchd, step.thread, "-o", str(trace), "-e", f"trace={step.call}", "-e", inject):
+            here.whole_day()
+        failed = trace.read_text(errors="replace").count("(INJECTED)")
+        counted["days"] += 1
+        counted[f"{step.call}s that failed"] += failed
+        counted["taps refused and taken later"] += here.refused
+        again = nursery.start(here.kiosk.config, Path(name) / "log")
+        try:
+            stored = of_punches([Noted(tap, None) for tap in here.taps], all_punches(here.kiosk))
+        finally:
+            again.killed()
+        log = (Path(name) / "log").read_text()
+    wrong = [*disagreements(here.taps, sandbox.timesheet()), *stored.words]
+    counted["calls not reached: that day was shorter"] += not failed
+    wrong += ["it ended by itself"] if here.interrupted else []
+    return [f"{step}, {count} in a row: {words}\n{log[-3000:]}" for words in wrong]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 where every day ended right."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crashes.errors", description=__doc__)
+    parser.add_argument("--of-each", type=int, help="calls of each kind that are tried (default: every one)")
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="errors") as name:
+        wrong, counted = sweep(options.of_each, Path(name))
+    print(*(f"  {count:5}  {what}" for what, count in counted.most_common()), sep="\n")
+    print("every day ended right" if not wrong else "\n  ".join(["WRONG", *wrong[:10]]))
+    if not any(what.endswith("s that failed") and count for what, count in counted.items()):
+        print("nothing failed: this run proves nothing")
+        return 1
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
