@@ -29,7 +29,6 @@ from tests.crashes.people import ATTENDANCE, Crowd, people
 from tests.crashes.settling import all_delivered, all_punches, evidence, kept
 from tests.crashes.surroundings import copied, crowd_csv, hire, lossy_sandbox, versions
 from tests.support.door import Control, EndedError, door, rows
-from tests.support.many_punches import insert
 from tests.support.nursery import Newborn, Nursery
 from tests.support.punchd_process import Kiosk
 from tests.support.sandbox_process import SandboxProcess
@@ -152,7 +151,16 @@ def make_old(kiosk: Kiosk) -> None:
     shutil.copy(OLD, before / "punchd.db")
     with closing(sqlite3.connect(before / "punchd.db", isolation_level=None)) as conn:
         conn.execute("BEGIN")
-        insert(conn, OLD_PUNCHES, lambda number: "delivered")
+        conn.executemany(
+            "INSERT INTO punches (id, user_id, direction, occurred_at, raw_at, time_error_s, time_known, order_at,"
+            " boot_id, boottime_s, synchronised, reader, badge, source)"
+            " VALUES (?1, '7', 'clock_in', ?2, ?2, 0.5, 1, ?2, 'boot', ?2, 1, 'front', '04A1', 'decision')",
+            ((f"P{number:07}", 1_000_000_000 + number) for number in range(OLD_PUNCHES)),
+        )
+        conn.execute(
+            "INSERT INTO deliveries (punch_seq, user_id, order_at, state, recorded_as, changed_at)"
+            " SELECT seq, user_id, order_at, 'delivered', 'clock_in', 0 FROM punches WHERE id LIKE 'P0%'"
+        )
         conn.execute("COMMIT")
 
 
