@@ -37,6 +37,8 @@ REPORT: Final = "salvage.report"
 READY: Final = ".salvaged"
 #: So many of each kind are named; the report says how many there are.
 NAMED_MAX: Final = 200
+#: So many punches may be lost behind the last that is left.
+_NUMBERS_AHEAD: Final = 10_000
 #: A database whose punches begin with a number up to this has probably pruned none yet.
 _FIRST_NUMBERS: Final = 100
 _FINISHED: Final = ("delivered", "discarded")
@@ -476,6 +478,12 @@ class _Builder:
 
     def _count_lost(self) -> None:
         there = {seq for (seq,) in self._conn.execute("SELECT seq FROM punches")}
+        # Damage makes numbers as well: one far beyond all others was never given.
+        sure = max(self._vouched_numbers(), default=0)
+        believed = sure + _NUMBERS_AHEAD
+        there = {seq for seq in there if seq <= believed}
+        self._expected = {seq for seq in self._expected if 0 < seq <= believed}
+        self._gone = {seq for seq in self._gone if 0 < seq <= believed}
         lost = [(seq, f"number {seq}") for seq in self._expected - there]
         if not self._chain_whole and self._report.copy_lines_unreadable and there:
             # Nothing is left that says what they were; but numbers are given one after the other.
@@ -490,6 +498,12 @@ class _Builder:
         for _, words in sorted(lost):
             _add(self._report.lost, words)
         self._report.lost_total += len(lost)
+
+    def _vouched_numbers(self) -> Iterator[int]:
+        """The numbers of punches that something vouches for."""
+        for seq, punch_id in self._conn.execute("SELECT seq, id FROM punches"):
+            if punch_id not in self._altered:
+                yield seq
 
     def _insert(self, table: str, columns: Any, values: Any, *, replace: bool = False, count: bool = True) -> bool:
         """Insert a row where it makes sense to the schema; what is there already stays, unless it is to be replaced."""
