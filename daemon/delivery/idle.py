@@ -13,7 +13,7 @@ from daemon.delivery.doubles import Doubles
 from daemon.delivery.gate import Gate
 from daemon.delivery.knowledge import Knowledge
 from daemon.delivery.mending import Mending
-from daemon.delivery.outlook import CHECK_MIN_S, Outlook
+from daemon.delivery.outlook import CHECK_MIN_S, IDLE_READ_MIN_S, Outlook
 from daemon.delivery.pacer import Pacer
 from daemon.delivery.planning import Planning
 from daemon.delivery.policy import READ_SPAN_MAX_S
@@ -93,9 +93,11 @@ class IdleReads:
     async def _check(self, check: Query, now: float) -> None:
         """One check of what keeps punches in review; it says nothing of the key that the loop would halt for."""
         reply = await self._courier.ask(check)
-        self._outlook.note_idle_read(now, self._pacer.budget, at_least_s=CHECK_MIN_S)
         if isinstance(reply, Reply):
             self._mending.note(reply)
+        # After the last check comes the next read, and that at its own pace.
+        at_least_s = CHECK_MIN_S if self._mending.check is not None else IDLE_READ_MIN_S
+        self._outlook.note_idle_read(now, self._pacer.budget, at_least_s=at_least_s)
         await self._mend_if_done()
 
     async def _mend_if_done(self) -> None:

@@ -91,6 +91,21 @@ def test_idle_reads_take_at_most_a_tenth_of_the_day(tmp_path: Path) -> None:
     on_bench(tmp_path, story, policy=Policy(snapshots=True))
 
 
+def test_checks_of_a_review_do_not_make_the_reads_between_them_more_frequent(tmp_path: Path) -> None:
+    """While somebody is not assigned, the timesheet and the assignment are each read once in a quarter of an hour."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.manager.unassign(ANNA)
+        punch = await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(60)
+        before = len(bench.requests())
+        await asyncio.sleep(6 * HOUR)
+        assert await bench.state(punch) == ("review", "not_assigned")
+        assert 6 * 4 <= len(bench.requests()) - before <= 6 * 4 * 2 + 2
+
+    on_bench(tmp_path, story)
+
+
 def test_the_toggle_is_told_what_a_read_showed_only_after_all_is_settled(tmp_path: Path) -> None:
     """A snapshot speaks for a person only if requested after their last punch here was settled."""
 
