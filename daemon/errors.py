@@ -73,9 +73,13 @@ class NewerSchemaError(StorageError):
 
 
 class DamagedError(StorageError):
-    """The database is damaged; it is left as it is."""
+    """The database is damaged; it is left as it is. `why` is the damage alone, without what to do about it."""
 
     code = "damaged"
+
+    def __init__(self, message: str, *, why: str | None = None) -> None:
+        super().__init__(message)
+        self.why = why or message
 
 
 class ForeignDatabaseError(DamagedError):

@@ -127,8 +127,10 @@ class Doubles:
             self._alarms.clear("recorded_twice")
             return
         words = [
-            f"employee {double.punch.user_id}, {self._local(record.start)}: delete shift {record.id}, keep {double.keep.id}"
-            for double in doubles  # no names: alarms are logged (docs/privacy.md)
+            # No names: alarms are logged (docs/privacy.md).
+            f"employee {double.punch.user_id}, {self._local(record.start)}:"
+            f" delete shift {record.id}, keep {double.keep.id}"
+            for double in doubles
             for record in double.delete
         ]
         more = f"; and {len(words) - NAMED_MAX} more" if len(words) > NAMED_MAX else ""

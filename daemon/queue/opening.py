@@ -109,7 +109,8 @@ def _is_new(path: Path) -> bool:
     if wal.exists() and wal.stat().st_size > 0:
         raise DamagedError(
             f"cannot open the database: {path} is missing or empty, but {wal.name} beside it may hold punches; both "
-            f"are left as they are. Bring {path.name} back from a backup, or move {wal.name} away to start anew"
+            f"are left as they are. Bring {path.name} back from a backup, or move {wal.name} away to start anew",
+            why=f"{path.name} is missing or empty, and {wal.name} lies beside it",
         )
     return True
 
@@ -184,7 +185,8 @@ def _beside(path: Path, suffix: str) -> Path:
 def _damaged(path: Path, why: str) -> DamagedError:
     return DamagedError(
         f"cannot open the database: {path} is damaged ({why}); it is left as it is. Copy it with its -wal file to a "
-        "safe place, try `sqlite3 COPY .recover`, and move it away to start anew"
+        "safe place, try `sqlite3 COPY .recover`, and move it away to start anew",
+        why=why,
     )
 
 

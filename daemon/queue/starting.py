@@ -42,7 +42,7 @@ def open_or_salvage(path: Path, copy: Copy, seen: Seen) -> tuple[sqlite3.Connect
         except (DamagedError, BeyondError) as error:
             if isinstance(error, ForeignDatabaseError) and not is_ours(path):
                 raise
-            why = error.message
+            why = error.why if isinstance(error, DamagedError) else error.message
         except NewerSchemaError:
             if _schema_number(path) < _NEWER_MAX:
                 raise

@@ -201,7 +201,7 @@ def test_a_database_of_a_newer_version_is_left_alone(kiosk):
         assert punchd.stopped() == 0
     database = kiosk.state / "punchd.db"
     connection = sqlite3.connect(database)
-    connection.execute("PRAGMA user_version = 9999")
+    connection.execute("PRAGMA user_version = 99")
     connection.commit()
     connection.close()
     before = database.read_bytes()
@@ -212,15 +212,19 @@ def test_a_database_of_a_newer_version_is_left_alone(kiosk):
     assert database.read_bytes() == before
 
 
-def test_a_damaged_database_is_left_alone(kiosk):
-    """Exit 78 with a remedy; what is left of it stays for a rescue."""
+def test_a_damaged_database_is_set_aside(kiosk):
+    """The service starts, says what it found and where the old file lies, and keeps every byte of it."""
     kiosk.state.mkdir()
-    (kiosk.state / "punchd.db").write_bytes(b"not a database at all " * 1000)
+    garbage = b"not a database at all " * 1000
+    (kiosk.state / "punchd.db").write_bytes(garbage)
     with kiosk.running() as punchd:
-        assert punchd.ended() == 78
-        assert "punchd.db" in punchd.log
+        punchd.heard("READY=1")
+        assert punchd.stopped() == 0
+        assert "database_salvaged" in punchd.log
         assert "Traceback" not in punchd.log
-    assert (kiosk.state / "punchd.db").read_bytes().startswith(b"not a database")
+    (aside,) = kiosk.state.glob("damaged-*")
+    assert aside.name in punchd.log
+    assert (aside / "punchd.db").read_bytes() == garbage
 
 
 def test_sockets_that_cannot_be_bound(kiosk):

@@ -140,7 +140,7 @@ MUTANTS = (
         row="2 nothing acknowledged is lost",
         breaks="After a sync that failed the log goes on behind a hole, and is gone with the next power cut.",
         file=_WRITING,
-        before="self._failed = not begin_anew(conn, self._path)\n            raise\n",
+        before="self._failed = not self.begin_anew(conn)\n            raise\n",
         after="pass\n            raise\n",
         proofs=("tests/integration/test_failed_writes.py",),
         unseen="simulated disks are full or lose power, but fail no sync",
