@@ -80,10 +80,11 @@ def _match_open(step: OpenShift, view: View, sent_at: float, ours: Collection[st
         off = record.start - step.at
         if record.id in ours or abs(off) > ROUNDING_MAX_S or record.started_by not in (None, "api"):
             continue
-        if record.created_at is None:
-            return Resembling(record)
-        if record.created_at >= sent_at - CLOCKS_DIFFER_S:
+        if record.created_at is not None and record.created_at >= sent_at - CLOCKS_DIFFER_S:
             return Rounded(record, off)
+        # Made before this attempt, but not before the punch: an earlier request of ours may be forgotten (salvage).
+        if record.created_at is None or record.created_at >= step.at - CLOCKS_DIFFER_S:
+            return Resembling(record)
     return Absent()
 
 

@@ -7,7 +7,6 @@ commit, when the copy has fallen behind, and when it is begun anew.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Final
 from daemon.queue import chain
 from daemon.queue.chain import PUNCH_FACTS, TAP_FACTS
 from daemon.queue.lines import Record
+from daemon.queue.records import from_json
 
 _STANDING: Final = ("state", "reason", "detail", "remote_id", "recorded_as")
 _DUE_LINKS = f"""
@@ -125,7 +125,7 @@ def _told(conn: sqlite3.Connection, at: float, action: str, punch_id: str | None
     elif action in _MANY:
         yield from directory(conn)
     elif action.startswith(("employee.", "badge.")):
-        about: dict[str, Any] = json.loads(data)
+        about = from_json(data)  # what damage made unreadable tells nothing, and stops nothing
         if "user_id" in about:
             yield from _rows(conn, "employee", f"{_EMPLOYEES} WHERE user_id = ?", _EMPLOYEE, about["user_id"])
             yield from _rows(conn, "badge", f"{_BADGES} WHERE user_id = ?", _BADGE, about["user_id"])

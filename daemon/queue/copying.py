@@ -281,13 +281,18 @@ def compare(conn: sqlite3.Connection, end: list[Record], path: Path) -> list[Rec
 def compare_file(conn: sqlite3.Connection, path: Path) -> None:
     """As `compare`, of a copy that is not open yet; one that is missing, or another's, says nothing."""
     with suppress(OSError, ForeignCopyError):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            end = list(tail(fd, os.fstat(fd).st_size))
-        finally:
-            os.close(fd)
+        end = read_end(path)
         if end:
             compare(conn, end, path)
+
+
+def read_end(path: Path) -> list[Record]:
+    """The whole records at the end of a copy that is not open. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        return list(tail(fd, os.fstat(fd).st_size))
+    finally:
+        os.close(fd)
 
 
 def tail(fd: int, size: int) -> Iterator[Record]:

@@ -46,6 +46,7 @@ _FINISHED: Final = ("delivered", "discarded")
 _NOT_SETTINGS: Final = frozenset({"database.running", "chain.adopted", "copy.stale", REPORT})
 
 _DELIVERY: Final = ("state", "reason", "detail", "attempts", "attempt_id", "remote_id", "recorded_as", "changed_at")
+_STANDS: Final = ("is", "state", "reason", "detail", "remote_id", "recorded_as")
 _ATTEMPT: Final = ("id", "punch_seq", "pair_seq", "kind", "step", "sent_at", "ended_at", "outcome", "status",
                    "request_id", "detail")  # fmt: skip
 _SMALL: Final = {
@@ -189,7 +190,7 @@ def finish(path: Path) -> bool:
     folder = Path(report["folder"])
     _set_aside([path, _beside(path, "-wal"), _beside(path, "-shm"), marker(path)], folder)
     if report["copy_folder"]:
-        with suppress(FileNotFoundError):  # the medium is gone again: the copy is found out to be another one's
+        with suppress(OSError):  # its medium is gone again, or takes nothing: found to be another one's, it stays there
             _set_aside([Path(report["copy_folder"]).parent / report["copy_name"]], Path(report["copy_folder"]))
     os.rename(ready, path)
     sync_directory(path.parent)
@@ -214,10 +215,11 @@ def _set_aside(files: list[Path], folder: Path) -> None:
 def _name_folders(path: Path, copy: Path | None, report: Salvage, now: float) -> None:
     stamp = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}"
     report.folder = str(_unused(path.parent, stamp))
-    if copy is not None and copy.exists():
-        same = copy.parent.resolve() == path.parent.resolve()
-        report.copy_folder = report.folder if same else str(_unused(copy.parent, stamp))
-        report.copy_name = copy.name
+    with suppress(OSError):  # a medium that does not even answer keeps what is on it
+        if copy is not None and copy.exists():
+            same = copy.parent.resolve() == path.parent.resolve()
+            report.copy_folder = report.folder if same else str(_unused(copy.parent, stamp))
+            report.copy_name = copy.name
 
 
 def _unused(parent: Path, stamp: str) -> Path:
@@ -334,7 +336,7 @@ class _Builder:
             elif kind == "tap":
                 self._insert("taps", TAP_FACTS, [record["tap"][name] for name in TAP_FACTS])
             elif kind == "mark":
-                self._standing[record["id"]] = record
+                self._standing[record["id"]] = _stands(record)
         # Who is newer, where both have somebody: the copy, unless it had stopped following.
         last = self._wreck.one("SELECT max(id) FROM chain")
         if last is None or last[0] is None or self._copy_reach >= last[0]:
@@ -367,7 +369,7 @@ class _Builder:
         facts = tuple(record["punch"][name] for name in PUNCH_FACTS)
         punch_id = record["punch"]["id"]
         if "state" in record:
-            self._standing[punch_id] = record
+            self._standing[punch_id] = _stands(record)
         if self._links.get(punch_id, -1) >= record["n"]:
             return
         if punch_id not in self._links:
@@ -417,7 +419,9 @@ class _Builder:
 
     def _place_deliveries(self) -> None:
         if not self._seen.known:
-            self._now = self._conn.execute("SELECT coalesce(max(occurred_at), 0) FROM punches").fetchone()[0]
+            # What an unknown time was taken for may lie years ahead: nothing would ever be looked up.
+            newest_at = "SELECT coalesce(max(occurred_at), 0) FROM punches WHERE time_known"
+            self._now = self._conn.execute(newest_at).fetchone()[0]
         head = self._wreck.one("SELECT id, hash FROM chain ORDER BY id DESC LIMIT 1")
         newest = None if head is None else (head[0], _hex(head[1]))
         agree = newest is not None and not self._wreck.unreadable and self._copy_head in (None, newest)
@@ -543,6 +547,11 @@ def doubt(conn: sqlite3.Connection, marks: list[Record], seen: Seen) -> None:
         if conn.in_transaction:
             conn.execute("ROLLBACK")
         raise
+
+
+def _stands(record: Record) -> Record:
+    """Where a line of the copy says that a punch stands; not the rest of it, which would fill a small machine."""
+    return {name: record[name] for name in _STANDS if name in record}
 
 
 def _beside(path: Path, suffix: str) -> Path:

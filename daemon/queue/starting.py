@@ -13,12 +13,12 @@ from typing import Final
 import structlog
 
 from daemon.errors import DamagedError, ForeignDatabaseError, NewerSchemaError
-from daemon.queue.copying import BeyondError, Copy, compare_file, read_all
+from daemon.queue.copying import BeyondError, Copy, compare_file, read_all, read_end
 from daemon.queue.migrations import migrations, schema_version
 from daemon.queue.opening import connect, explained, open_file, stopped_in_order
 from daemon.queue.salvage import Seen, doubt, finish, marker, salvage
 from daemon.queue.verify import altered_unfinished
-from daemon.queue.wreck import is_ours
+from daemon.queue.wreck import Wreck, is_ours
 
 #: A schema further ahead than this is no newer version's but a damaged number.
 _NEWER_MAX: Final = 1000
@@ -49,7 +49,7 @@ def open_or_salvage(path: Path, copy: Copy, seen: Seen) -> tuple[sqlite3.Connect
             why = "its header is damaged"
     _log.error("database.salvaging", why=why)
     with explained(path):
-        report = salvage(path, copy.path, why, seen)
+        report = salvage(path, None if _is_anothers(path, copy.path) else copy.path, why, seen)
     for sentence in report.sentences():
         _log.error("database.salvaged", told=sentence)
     conn, _ = open_file(path)
@@ -112,6 +112,18 @@ def _missing(path: Path, copy: Copy) -> str | None:
         if any(record is not None and record["is"] != "begin" for record in read_all(copy.path)):
             return f"{path.name} is missing or empty, while the copy holds what was in it"
     return None
+
+
+def _is_anothers(path: Path, copy: Path) -> bool:
+    """Whether a copy surely belongs to another database: whoever follows it may still send what it holds."""
+    with suppress(OSError), closing(Wreck(path)) as wreck:
+        end, origin = read_end(copy), wreck.one("SELECT hash FROM chain WHERE id = 1")
+        if not end or origin is None or not isinstance(origin[0], bytes) or end[-1]["of"] == origin[0].hex()[:16]:
+            return False
+        linked = [(record["n"], bytes.fromhex(record["hash"])) for record in end if "hash" in record]
+        # Where the origin itself is what was damaged, the links after it still agree.
+        return not any(wreck.one("SELECT hash FROM chain WHERE id = ?", link) == (hash_,) for link, hash_ in linked)
+    return False
 
 
 def _schema_number(path: Path) -> int:

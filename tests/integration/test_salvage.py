@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -119,6 +122,17 @@ def test_a_clock_nobody_vouches_for_says_nothing_of_requests(state):
         assert conn.execute("SELECT max(sent_at) FROM attempts").fetchone() == (T0 + 500,)
 
 
+def test_a_time_nobody_knows_dates_no_request(state):
+    """One punch of a clock that was years ahead, its time still unknown, keeps nobody's look-up waiting for years."""
+    conn, _ = open_file(state / "punchd.db")
+    rows = Rows(conn, count(50))
+    rows.move(rows.punch(T0 + 9e8, "8", known=False, direction=None), PunchState.HELD, reason="clock_untrusted")
+    conn.close()
+    salvage(state / "punchd.db", None, "x", Seen(T0 + 9e8, known=False))
+    with closing(sqlite3.connect(state / "punchd.db")) as conn:
+        assert conn.execute("SELECT max(sent_at) FROM attempts").fetchone() == (T0 + 500,)
+
+
 def test_the_old_files_are_set_aside_as_they_were_and_never_twice_into_one_folder(state):
     """Each salvage has a folder of its own, also in the same second; nothing is overwritten."""
     for _ in range(2):
@@ -137,6 +151,77 @@ def test_a_copy_on_another_medium_is_set_aside_there(state, tmp_path):
     report = salvage(state / "punchd.db", medium / "punchd.copy", "x", NOW)
     assert Path(report.copy_folder).parent == medium
     assert (Path(report.copy_folder) / "punchd.copy").exists()
+
+
+def test_a_copy_whose_medium_takes_nothing_keeps_no_start_waiting(state, tmp_path, monkeypatch):
+    """A stick that became read-only: the old copy stays on it, and the kiosk starts."""
+    medium = tmp_path / "stick"
+    medium.mkdir()
+    shutil.move(state / "punchd.copy", medium / "punchd.copy")
+    real = os.mkdir
+
+    def mkdir(path, *args, **kwargs):
+        if Path(path).parent == medium:
+            raise OSError(errno.EROFS, "Read-only file system")
+        real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    marker(state / "punchd.db").write_text("asked for")
+    copy = Copy(medium / "punchd.copy")
+    conn, _ = open_or_salvage(state / "punchd.db", copy, NOW)
+    assert conn.execute("SELECT count(*) FROM punches").fetchone() == (6,)
+    assert "belongs to another database" in (copy.trouble or "")
+    conn.close()
+    assert (medium / "punchd.copy").exists()
+
+
+def test_a_start_brings_back_nothing_of_another_kiosk(state, tmp_path):
+    """A stick of another kiosk holds punches which that one still sends: they would stand on the timesheet twice."""
+    own = tmp_path / "own"
+    own.mkdir()
+    conn, _ = open_file(own / "punchd.db")
+    rows = Rows(conn, count(50))
+    rows.employee("9", "Eve")
+    rows.punch(T0, "9")
+    mark_clean(conn)
+    conn.close()
+    marker(own / "punchd.db").write_text("asked for")
+    before = (state / "punchd.copy").read_bytes()
+    copy = Copy(state / "punchd.copy")
+    conn, _ = open_or_salvage(own / "punchd.db", copy, NOW)
+    assert conn.execute("SELECT id FROM punches").fetchall() == [("p50",)]
+    conn.close()
+    assert (state / "punchd.copy").read_bytes() == before
+
+
+def test_a_damaged_origin_makes_no_stranger_of_the_own_copy(state):
+    """The links after it still say whose copy it is: what only the copy has left comes back."""
+    with closing(sqlite3.connect(state / "punchd.db")) as conn:
+        for (name,) in conn.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            conn.execute(f"DROP TRIGGER {name}")
+        conn.execute("UPDATE chain SET hash = randomblob(32) WHERE id = 1")
+        conn.execute("DELETE FROM punches WHERE id = 'p2'")
+        conn.commit()
+    marker(state / "punchd.db").write_text("asked for")
+    conn, _ = open_or_salvage(state / "punchd.db", Copy(state / "punchd.copy"), NOW)
+    assert conn.execute("SELECT count(*) FROM punches").fetchone() == (6,)
+    conn.close()
+
+
+def test_a_line_that_damage_made_unreadable_stops_no_start(state):
+    """The copy is behind, and one line of the journal it has yet to hear of is no document any more."""
+    conn, _ = open_file(state / "punchd.db")
+    journal(conn, T0 + 700, "uid:0", "employee.added", data={"user_id": "8"})
+    (trigger,) = conn.execute("SELECT sql FROM sqlite_schema WHERE name = 'journal_is_written_once'").fetchone()
+    conn.execute("DROP TRIGGER journal_is_written_once")
+    conn.execute("UPDATE journal SET data = '{\"user_id\": ' WHERE id = (SELECT max(id) FROM journal)")
+    conn.execute(trigger)
+    mark_clean(conn)
+    conn.close()
+    copy = Copy(state / "punchd.copy")
+    conn, _ = open_or_salvage(state / "punchd.db", copy, NOW)
+    assert copy.trouble is None
+    conn.close()
 
 
 @pytest.mark.parametrize("step", range(1, 12))
