@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -290,6 +291,8 @@ def _fault(note: Note, punch: Punch, effects: int) -> list[str]:
 
 LONG = os.environ.get("PUNCHD_MACHINE") == "long"
 TestMachine = Machine.TestCase
+#: Two minutes of work, which a busy machine takes several times as long for; a long run may take what it takes.
+TestMachine.pytestmark = [pytest.mark.timeout(0 if LONG else 1200)]
 TestMachine.settings = settings(
     max_examples=500 if LONG else 40,
     stateful_step_count=40 if LONG else 12,

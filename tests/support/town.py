@@ -188,13 +188,15 @@ class Kiosk:
         await asyncio.sleep(0)
 
     async def stop(self) -> None:
-        """Switch off in order."""
+        """Switch off in order. Raises what ended it before, if anything did."""
         self._orders.stop.set()
         await asyncio.wait([self._running])
         self._lock.__exit__(None, None, None)
+        self._assert_sound()
 
     async def crash(self) -> None:
         """The process dies at once: what is on disk at this moment is all that the next start finds."""
+        self._assert_sound()
         old, wire = self.state_dir, self.wire
         self.lives += 1
         shutil.copytree(old, self.state_dir)
@@ -202,6 +204,15 @@ class Kiosk:
         self._running.cancel()
         await asyncio.wait([self._running])
         self._lock.__exit__(None, None, None)
+
+    def _assert_sound(self) -> None:
+        """Raise what the service ended with, if it ended so by itself.
+
+        That may be no fault of its own: what ends a test after its time strikes in whatever runs at that moment, and
+        where that is a task of the service, the service ends in order and nobody else hears of it.
+        """
+        if self._running.done() and not self._running.cancelled():
+            self._running.result()
 
     @property
     def reader(self) -> WatchedReader:
@@ -236,6 +247,7 @@ class Kiosk:
 
     async def tap_badge(self, badge: str, when: str | None = None, *, reader: str | None = None) -> str:
         """The same with any badge."""
+        self._assert_sound()
         if when is not None:
             await self.town.until(when)
         shown = await self._readers[reader or next(iter(self.readers))].tap(badge)
@@ -246,6 +258,7 @@ class Kiosk:
 
     async def punches(self) -> list[Punch]:
         """All its punches."""
+        self._assert_sound()
         return await self.built.kiosk.database.read(list_punches)
 
     async def stuck(self) -> list[str]:
