@@ -1,16 +1,18 @@
 """The whole kiosk against whatever Hypothesis thinks of: taps, lost answers, crashes, wrong clocks and human edits.
 
-In the end everything is mended and time passes; then the timesheet must say what was tapped. A short run is part of
-every test run; `PUNCHD_MACHINE=long` searches for as long as one is willing to wait.
+In the end everything is mended and time passes; then the timesheet must say what was tapped, and of the requests none
+may have overlapped another, left the window, overtaken an earlier one or gone before that was settled. A short run is
+part of every test run; `PUNCHD_MACHINE=long` searches for as long as one is willing to wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from daemon.model import Direction, Punch, PunchState
+from daemon.queue.deliveries import history
 from daemon.reasons import REASONS
 from sandbox.connecteam.behaviour import Behaviour, SecondClockIn
 from sandbox.faults import Kind
+from tests.simulation import carried
 from tests.simulation.virtual import VirtualTimeLoop
 from tests.support.town import NAMES, Kiosk, Town, badge_of
 
@@ -237,7 +241,8 @@ class Machine(RuleBasedStateMachine):
         await kiosk.delivery.sync_now()
         await asyncio.sleep(8 * HOUR)
         punches = {(p.boot_id, int(p.boottime_s), p.badge): p for p in await kiosk.punches()}
-        faults = self._faults(punches)
+        waited = await kiosk.built.kiosk.database.read(lambda conn: _waited(conn, list(punches.values())))
+        faults = [*self._faults(punches), *carried.faults(kiosk.witness.carried, waited)]
         story = "\n".join([*map(str, self.notebook), *town.sheet(), *await kiosk.stuck()])
         await kiosk.stop()
         assert not faults, "\n".join([*faults, "", story])
@@ -267,6 +272,15 @@ class Machine(RuleBasedStateMachine):
             tapped.add((note.person, note.second, punch.direction.value))
             faults += _fault(note, punch, starts[note.person, note.second, punch.direction.value])
         return [*faults, *(f"nobody tapped {point}" for point in starts if point not in tapped)]
+
+
+def _waited(conn: sqlite3.Connection, punches: Sequence[Punch]) -> set[tuple[str, int]]:
+    """Punches that waited for a person, or for another punch, once: those lost their place in the order."""
+    return {
+        (punch.user_id, punch.second)
+        for punch in punches
+        if any(line["action"] in ("punch.review", "punch.held") for line in history(conn, punch.id).journal)
+    }
 
 
 def _fault(note: Note, punch: Punch, effects: int) -> list[str]:

@@ -28,6 +28,7 @@ from sandbox.connecteam.access import SANDBOX_KEY
 from sandbox.connecteam.limits import EXPERT, Plan
 from sandbox.handle import TIME_CLOCK_ID, Row, Sandbox
 from sandbox.transport import SandboxTransport
+from tests.simulation.carried import Body, Witness
 from tests.simulation.virtual import VirtualClock, VirtualTimeLoop, run_virtual
 from tests.simulation.world import WatchedReader
 
@@ -119,15 +120,25 @@ class Town:
 class Wire(httpx.AsyncBaseTransport):
     """One kiosk's own way to the service, which may be down while other kiosks' are not."""
 
-    def __init__(self, sandbox: Sandbox, *, up: bool = True) -> None:
-        self.up = up
+    def __init__(self, sandbox: Sandbox, witness: Witness, now: Callable[[], float], *, up: bool = True) -> None:
+        self.up, self.witness, self._now = up, witness, now
         self.inner: httpx.AsyncBaseTransport = SandboxTransport(sandbox)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Carry it, if the wire is up."""
-        if not self.up:
-            raise httpx.ConnectError("all connection attempts failed", request=request)
-        return await self.inner.handle_async_request(request)
+        seen = self.witness.begin(request, self._now())
+        try:
+            if not self.up:
+                raise httpx.ConnectError("all connection attempts failed", request=request)
+            response = await self.inner.handle_async_request(request)
+            assert isinstance(response.stream, httpx.AsyncByteStream)
+            body = Body(response.stream, seen, response.status_code, self._now)
+            return httpx.Response(response.status_code, headers=response.headers, stream=body)
+        except httpx.ConnectError:
+            seen.sent = False
+            raise
+        finally:
+            seen.ended = self._now()
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -153,7 +164,8 @@ class Kiosk:
         self.clock = VirtualClock(self.town.loop)
         self.lives = 0
         self.state_dir.mkdir()
-        self.wire = Wire(self.town.sandbox)
+        self.witness = Witness(self.name)
+        self.wire = Wire(self.town.sandbox, self.witness, lambda: self.town.now)
 
     @property
     def state_dir(self) -> Path:
@@ -200,7 +212,7 @@ class Kiosk:
         old, wire = self.state_dir, self.wire
         self.lives += 1
         shutil.copytree(old, self.state_dir)
-        wire.up, self.wire = False, Wire(self.town.sandbox, up=wire.up)
+        wire.up, self.wire = False, Wire(self.town.sandbox, self.witness, lambda: self.town.now, up=wire.up)
         self._running.cancel()
         await asyncio.wait([self._running])
         self._lock.__exit__(None, None, None)
