@@ -27,6 +27,7 @@ _DUE_LINKS = f"""
     WHERE c.id > ? AND c.gone IS NULL AND c.kind <> 'origin' ORDER BY c.id LIMIT ?"""
 _HEADS = "SELECT (SELECT max(id) FROM chain), (SELECT max(id) FROM journal)"
 _DUE_LINES = "SELECT id, at, action, punch_id, data FROM journal WHERE id > ? ORDER BY id LIMIT ?"
+_FORGOTTEN = "SELECT EXISTS (SELECT 1 FROM journal WHERE id > ? AND action = 'employee.forgotten')"
 _STANDS = f"""
     SELECT {", ".join(f"d.{name}" for name in _STANDING)} FROM punches p JOIN deliveries d ON d.punch_seq = p.seq
     WHERE p.id = ?"""
@@ -98,6 +99,11 @@ def link_record(row: tuple[Any, ...]) -> Record | None:
     if kind == "punch":
         record |= _standing(rest[len(PUNCH_FACTS) : split])
     return record
+
+
+def forgotten_since(conn: sqlite3.Connection, place: Place) -> bool:
+    """Whether somebody was forgotten after a place: what the copy holds up to there may tell of them."""
+    return bool(conn.execute(_FORGOTTEN, (place.line,)).fetchone()[0])
 
 
 def directory(conn: sqlite3.Connection) -> Iterator[Record]:

@@ -136,6 +136,7 @@ class Compaction:
         for fd in (self._fd, self._source):
             with suppress(OSError):
                 os.close(fd)
+        self._fd = self._source = -1  # closed once: another thread may have got these numbers since
 
 
 _STANDING = frozenset({"state", "reason", "detail", "remote_id", "recorded_as"})

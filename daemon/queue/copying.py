@@ -17,7 +17,7 @@ from typing import Final
 
 from daemon.errors import StorageError
 from daemon.queue import chain
-from daemon.queue.abstract import Due, Place, directory, due, heads, standing
+from daemon.queue.abstract import Due, Place, directory, due, forgotten_since, heads, standing
 from daemon.queue.compacting import Compaction
 from daemon.queue.lines import Record, decode, encode, split
 from daemon.queue.rewriting import drop_cached
@@ -60,7 +60,8 @@ class Copy:
         #: Marks that say of a punch that it is finished where the database does not: found when it was opened.
         self.ahead: list[Record] = []
         self._compaction: Compaction | None = None
-        #: A sync failed: blocks of the file may read as zeros one day, whatever they read as now. It is written anew.
+        #: It is to be written anew: a sync failed (blocks of the file may read as zeros one day, whatever they read as
+        #: now), or somebody was forgotten while it was away.
         self._suspect = False
         self._fd: int | None = None
         self._of = ""
@@ -76,6 +77,9 @@ class Copy:
             while not self._append_step(conn, _START_STEP, sync=False):
                 pass
             self._sync()
+            while self._suspect and self.compact(conn):
+                pass
+            self._suspect = self._suspect and self._fd is None
         except ForeignCopyError as error:
             self._close()
             self.trouble = error.message
@@ -125,6 +129,7 @@ class Copy:
         Where it fails the old one stays as it is.
         """
         if self._fd is None:
+            self._suspect = True
             return False
         try:
             if self._compaction is None:
@@ -200,6 +205,7 @@ class Copy:
         else:
             self.ahead = compare(conn, end, self.path)
             self._reach = Place(end[-1]["n"], min(end[-1]["j"], heads(conn).line))
+            self._suspect |= forgotten_since(conn, self._reach)
             if os.pread(self._fd, 1, size - 1) != b"\n":  # a line was torn: the next one begins on its own
                 _write_all(self._fd, b"\n")
 

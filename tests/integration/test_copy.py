@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from daemon.intake.forgetting import forget
 from daemon.model import Direction, PunchState, RecordedAs, TapResult
 from daemon.queue import deliveries, erasure, people, queue
 from daemon.queue.copying import read_all
@@ -312,6 +313,28 @@ async def test_taps_while_it_is_compacted(db, copy, monkeypatch):
             await punch(db, number)
             number += 1
     assert sorted(ids(copy)) == [f"p{n}" for n in range(1, number)]
+
+
+@pytest.mark.parametrize("back", ["while running", "at a start"])
+async def test_forgetting_reaches_a_medium_that_was_away(tmp_path, back):
+    """A stick that was pulled out keeps nobody who was forgotten meanwhile: it is written anew when it is back."""
+    path, copy = tmp_path / "punchd.db", tmp_path / "punchd.copy"
+    db = await Database.open(path, inline=True, copy=copy)
+    await db.write(lambda conn: hired(conn))
+    assert b"04A1" in copy.read_bytes()
+    db._copy._fail(OSError(5, "Input/output error"))
+    await forget(db, db.write, "7", T0, "uid:0")
+    if back == "while running":
+        await db.catch_up()
+    else:
+        await db.close()
+        db = await Database.open(path, inline=True, copy=copy)
+    assert db.copy_trouble is None
+    assert b"04A1" not in copy.read_bytes()
+    assert b"Ann" not in copy.read_bytes()
+    await punch(db, 1)
+    assert ids(copy) == ["p1"]
+    await db.close()
 
 
 async def test_forgetting_reaches_it(db, copy):
