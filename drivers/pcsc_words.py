@@ -12,6 +12,9 @@ SERVICE_STOPPED = 0x8010001E
 NO_READERS = 0x8010002E
 SECURITY_VIOLATION = 0x8010006A
 
+#: Longer than any message of the library or name of a reader.
+_SHOWN_MAX = 200
+
 NO_LIBRARY = (
     "cannot use NFC readers: the Python library pyscard is not installed;"
     " apt-get install python3-pyscard, or pip install 'punchd[nfc]'"
@@ -45,7 +48,7 @@ def trouble(code: int, own_words: str = "") -> str:
     """One sentence for a failed call: what cannot be done, why, and the remedy. `own_words` are the library's."""
     meaning = _MEANINGS.get(code)
     if meaning is None:
-        words = own_words.strip().rstrip(".") or "PC/SC failed"
+        words = _shown(own_words).rstrip(".") or "PC/SC failed"
         meaning = f"{words} (0x{code:08X}); systemctl restart pcscd, and replug the reader"
     return f"cannot use NFC readers: {meaning}"
 
@@ -58,6 +61,11 @@ def nothing_there(match: str, names: list[str]) -> str:
             " pn533_usb and nfc are blacklisted and libccid is installed"
         )
     return (
-        f"cannot use an NFC reader: none has {match!r} in its name; connected: {', '.join(names)};"
+        f"cannot use an NFC reader: none has {match!r} in its name; connected: {', '.join(map(_shown, names))};"
         " correct `match` of this reader in the configuration"
     )
+
+
+def _shown(text: str) -> str:
+    """Words of the library or of a device (its name is whatever it says) as one short line that can be shown."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_SHOWN_MAX]

@@ -92,8 +92,10 @@ def test_a_session_ends_lost_with_a_remedy_and_nothing_open(data: st.DataObject,
     """Badges are canonical or say why there is none; each card is asked a bounded number of times; all is let go."""
     pcsc, seen = HostilePcsc(data, waits), list[Presentation]()
     watch = CardWatch(pcsc, data.draw(st.sampled_from(["", "acr", "é"])), FakeClock().now, seen.append)
-    with pytest.raises((ReaderUnavailable, ReaderLost), match=r"^cannot use .*; "):
+    with pytest.raises((ReaderUnavailable, ReaderLost), match=r"^cannot use .*; ") as lost:
         opened_and_run(watch)
+    assert str(lost.value).isprintable()
+    assert len(str(lost.value)) < 5000
     for card in seen:
         assert (card.badge is None) == bool(card.why)
         if card.badge is not None:

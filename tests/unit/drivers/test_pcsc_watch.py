@@ -197,3 +197,14 @@ def test_the_context_is_let_go_whatever_happens() -> None:
     lost(watch)
     watch.release()
     assert (failed.released, ran.released) == (1, 1)
+
+
+def test_words_of_others_are_one_line_that_can_be_shown() -> None:
+    """A device's name is whatever it says, and so are the library's words: neither breaks a line nor steers a screen."""
+    told = pcsc_words.trouble(0x80100003, "Odd\n\x1b[2Jwords. " + "x" * 500)
+    assert told.isprintable()
+    assert len(told) < 400
+    told = pcsc_words.nothing_there("ACR", ["Evil\x1b[2J\nReader", "B" * 5000])
+    assert "Evil [2J Reader" in told
+    assert told.isprintable()
+    assert len(told) < 700
