@@ -136,7 +136,9 @@ def hostile(draw: st.DrawFn) -> Hostile:
         failure = draw(FAILURES)
         return Hostile(processed and failure not in _BEFORE_SENDING, failure=failure)
     spoil = draw(st.sampled_from(["nothing", "cut", "twice", "padded", "renamed"]))
-    status, body = draw(STATUSES), draw(st.none() | BODIES)
+    status, body = draw(STATUSES), draw(BODIES)
+    if draw(st.booleans()):
+        status, body = draw(st.sampled_from([200] * 6 + [201, 206, 500])), None
     # Who says in so many words that it was not done is believed: 429, and a refusal in JSON. That is no lie here.
     refuses = status == 429 or (body is not None and (400 <= status < 500 or b"Too many requests" in body))
     return Hostile(processed and not refuses, status=status, headers=draw(HEADERS), body=body, spoil=spoil)

@@ -13,7 +13,7 @@ from drivers.inbox import WAITING_MAX
 from drivers.keymap import KEY_ENTER, Line, Typing
 from drivers.reader import ReaderLost
 from drivers.scanner import EVENT, READ_MAX
-from tests.fuzz.keys import KEYS, streams
+from tests.fuzz.keys import DROPPED, KEYS, streams
 from tests.support.fake_clock import FakeClock
 from tests.support.fuzzing import fuzzed
 from tests.support.reader_rigs import FIRST_BADGE, ScannerRig, typed
@@ -21,13 +21,19 @@ from tests.support.reader_rigs import FIRST_BADGE, ScannerRig, typed
 
 @fuzzed("keys: typing", short=200, long=12_000, keys=KEYS)
 def test_lines_are_bounded_and_the_next_one_is_whole(keys: list[tuple[int, int, float]]) -> None:
-    """No line is longer than a badge, none begins after it ended; after an Enter and a pause the next is read whole."""
-    typing, at = Typing(), 1000.0
+    """No line is longer than a badge, and none has a hole; after an Enter and a pause the next is read whole."""
+    typing, at, holed = Typing(), 1000.0, False
     for code, value, step in keys:
         at += step
+        if code == DROPPED:
+            typing.dropped()
+            holed = True
+            continue
         for done in typing.key(code, value, at):
             if isinstance(done, Line):
                 assert len(done.text) <= LENGTH_MAX
+                assert not holed
+            holed = False
         assert len(typing._text) <= LENGTH_MAX
     for shift in (42, 54):
         typing.key(shift, 0, at)

@@ -200,7 +200,7 @@ def test_the_context_is_let_go_whatever_happens() -> None:
 
 
 def test_words_of_others_are_one_line_that_can_be_shown() -> None:
-    """A device's name is whatever it says, and so are the library's words: neither breaks a line nor steers a screen."""
+    """A device's name is whatever it says, and so are the library's words: neither breaks a line."""
     told = pcsc_words.trouble(0x80100003, "Odd\n\x1b[2Jwords. " + "x" * 500)
     assert told.isprintable()
     assert len(told) < 400
