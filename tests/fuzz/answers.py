@@ -132,10 +132,12 @@ def near_proof(request: httpx.Request, spoil: str) -> bytes:
 def hostile(draw: st.DrawFn) -> Hostile:
     """One of all these."""
     processed = draw(st.booleans())
+    spoil = draw(st.sampled_from(["nothing", "cut", "twice", "padded", "renamed"]))
+    if draw(st.integers(0, 3)) == 0:
+        return Hostile(processed=False, spoil=spoil)  # a near proof
     if draw(st.integers(0, 5)) == 0:
         failure = draw(FAILURES)
         return Hostile(processed and failure not in _BEFORE_SENDING, failure=failure)
-    spoil = draw(st.sampled_from(["nothing", "cut", "twice", "padded", "renamed"]))
     status, body = draw(STATUSES), draw(BODIES)
     if draw(st.booleans()):
         status, body = draw(st.sampled_from([200] * 6 + [201, 206, 500])), None

@@ -13,7 +13,7 @@ ANSWERS = st.builds(bytes.__add__, _DATA, _STATUS | st.binary(min_size=2, max_si
 
 _KNOWN_CODES = [code for name, code in vars(pcsc_words).items() if name.isupper() and isinstance(code, int)]
 #: A result code of PC/SC, mostly that all is well.
-CODES = st.sampled_from([0] * 40 + _KNOWN_CODES + [1, 0x7FFFFFFF, 0x80000000, 0x80100003, 0xFFFFFFFF])
+CODES = st.sampled_from([0] * 200 + _KNOWN_CODES + [1, 0x7FFFFFFF, 0x80000000, 0x80100003, 0xFFFFFFFF])
 #: What a reader's state may say, the counter in its high word included: mostly that it is empty, or that a card came.
 STATES = st.sampled_from(
     [0x12] * 8 + [0x22, 0x10022, 0x30022] * 4 + [0x20012, 0x2A, 0x422, 4, 6, 8, 0, 2**31 - 1, 0xDEADBEEF]

@@ -13,6 +13,8 @@ from daemon.control.routes import ROUTES
 #: These ask the service itself, which nobody plays here; the others are all there are.
 _ASKING = ("/v1/employees/sync", "/v1/audit")
 _PATHS = [route.path for route in ROUTES if route.path not in _ASKING]
+#: The method of each path that has none of the caller's words in it.
+_ROUTED = {route.path: route.method for route in ROUTES if "{" not in route.path}
 _TRICKS = [
     "/", "//", "*", "/v1", "/v1/", "/v1/status/", "//v1/status", "/v1/./status", "/v1/../v1/status", "/v1/%2e%2e/taps",
     "/v1/status%2f..%2ftaps", "/v1/status%00", "/V1/status", "/v1/status;x=1", "/v1/punches/../../etc/passwd",
@@ -78,6 +80,8 @@ def bodies(draw: st.DrawFn) -> bytes:
 def requests(draw: st.DrawFn) -> Sent:
     """A complete request: well formed as HTTP, whatever it asks for."""
     method, target, body = draw(_METHODS), draw(targets()), draw(bodies())
+    if draw(st.integers(0, 2)):
+        method = _ROUTED.get(target.partition("?")[0], method)
     kind = draw(st.sampled_from(["application/json", "text/csv", "text/plain", "", "multipart/form-data", "\u00e9"]))
     more = draw(
         st.lists(st.sampled_from(["Expect: nothing", "Range: bytes=0-", "X: " + "y" * 3000, "Cookie: a=b"]), max_size=3)

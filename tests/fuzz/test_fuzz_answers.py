@@ -95,7 +95,7 @@ class HostileWire(httpx.AsyncBaseTransport):
 
 @fuzzed(
     "answers: through client and delivery",
-    short=20,
+    short=40,
     long=1_500,
     given=st.lists(hostile(), min_size=1, max_size=7),
     double=st.sampled_from(list(SecondClockIn)),

@@ -31,6 +31,10 @@ def test_an_answer_is_a_uid_or_says_why_not(answer: bytes) -> None:
     assert apdu.read_answer(answer) == told
 
 
+#: What may be connected.
+LISTINGS = [["A 00"], ["ACR122U 01", "A 00"], ["ACR122U 01"], ["é\0", "A 00"], ["A 00"] * 20, []]
+
+
 class HostilePcsc:
     """A PC/SC that answers whatever the data says; counts what is opened and closed."""
 
@@ -56,7 +60,7 @@ class HostilePcsc:
         return self._code()
 
     def SCardListReaders(self, context: int, groups: list[str]) -> tuple[int, list[str]]:
-        return self._code(), self._data.draw(st.lists(st.sampled_from(["A 00", "ACR122U 01", "é\0"]), max_size=20))
+        return self._code(), self._data.draw(st.sampled_from(LISTINGS))
 
     def SCardGetStatusChange(self, context: int, limit: int, states: list[tuple[str, int]]) -> tuple[int, list[Any]]:
         self._waits -= 1
@@ -87,7 +91,7 @@ def opened_and_run(watch: CardWatch) -> None:
     watch.run()
 
 
-@fuzzed("cards: a whole session", short=40, long=3_000, data=st.data(), waits=st.integers(0, 6))
+@fuzzed("cards: a whole session", short=40, long=3_000, data=st.data(), waits=st.integers(0, 12))
 def test_a_session_ends_lost_with_a_remedy_and_nothing_open(data: st.DataObject, waits: int) -> None:
     """Badges are canonical or say why there is none; each card is asked a bounded number of times; all is let go."""
     pcsc, seen = HostilePcsc(data, waits), list[Presentation]()
