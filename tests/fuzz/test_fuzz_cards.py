@@ -91,7 +91,7 @@ def opened_and_run(watch: CardWatch) -> None:
     watch.run()
 
 
-@fuzzed("cards: a whole session", short=40, long=3_000, data=st.data(), waits=st.integers(0, 12))
+@fuzzed("cards: a whole session", short=120, long=3_000, data=st.data(), waits=st.integers(0, 12))
 def test_a_session_ends_lost_with_a_remedy_and_nothing_open(data: st.DataObject, waits: int) -> None:
     """Badges are canonical or say why there is none; each card is asked a bounded number of times; all is let go."""
     pcsc, seen = HostilePcsc(data, waits), list[Presentation]()

@@ -524,6 +524,13 @@ _headers = st.dictionaries(
 )
 
 
+def test_a_limit_of_nothing_is_not_told():
+    """A day of 0 requests would be followed by days of 0 requests for ever: such a header says nothing."""
+    told = answers.budget({"x-ratelimit-day-limit": "0", "x-ratelimit-day-remaining": "0"})
+    assert told is not None
+    assert (told.day_limit, told.day_remaining) == (None, 0)
+
+
 @given(st.sampled_from(STEPS), st.integers(100, 599), _headers, _bodies)
 def test_nothing_makes_it_raise_or_believe(step: Step, status: int, headers: dict[str, str], body: bytes) -> None:
     """Any bytes under any status give an outcome of the right kind; Done only where the whole proof is there."""

@@ -65,10 +65,10 @@ def judge(
 def budget(headers: Mapping[str, str]) -> Budget | None:
     """What the headers said is left (facts 1.3); None when they said nothing."""
     read = Budget(
-        minute_limit=_count(headers.get("x-ratelimit-minute-limit")),
+        minute_limit=_count(headers.get("x-ratelimit-minute-limit")) or None,  # an account of nothing is no account
         minute_remaining=_count(headers.get("x-ratelimit-minute-remaining")),
         minute_reset_at=_instant(headers.get("x-ratelimit-minute-reset")),
-        day_limit=_count(headers.get("x-ratelimit-day-limit")),
+        day_limit=_count(headers.get("x-ratelimit-day-limit")) or None,
         day_remaining=_count(headers.get("x-ratelimit-day-remaining")),
         day_reset_at=_instant(headers.get("x-ratelimit-day-reset")),
     )
