@@ -14,10 +14,18 @@ import pytest
 
 from sandbox.connecteam.limits import SMALL_BUSINESS
 from sandbox.faults import Kind
-from tests.support.town import Town, badge_of, in_town
+from tests.support.town import Kiosk, Town, badge_of, in_town
 
 HOUR = 3600
 DOORS = {"in": "clock_in", "out": "clock_out"}
+
+
+async def settled(kiosk: Kiosk, back: str | None) -> None:
+    """Let the network come back at that time, if it was away, and then an hour pass."""
+    if back:
+        await kiosk.town.until(back)
+        kiosk.online()
+    await asyncio.sleep(HOUR)
 
 
 # --- ordinary days
@@ -34,10 +42,7 @@ def test_a_night_shift(tmp_path: Path, back: str | None) -> None:
             kiosk.offline()
         assert await kiosk.tap("Anna", "Mon 22:00") == "clocked_in"
         assert await kiosk.tap("Anna", "Tue 06:00") == "clocked_out"
-        if back:
-            await town.until(back)
-            kiosk.online()
-        await asyncio.sleep(HOUR)
+        await settled(kiosk, back)
         assert town.sheet() == ["Anna Mon 22:00:00 - Tue 06:00:00"]
         assert await kiosk.stuck() == []
 
@@ -54,10 +59,7 @@ def test_lunch(tmp_path: Path, back: str | None) -> None:
             kiosk.offline()
         for clock in ("08:00", "12:00:30", "12:31", "17:00:59"):
             await kiosk.tap("Anna", f"Mon {clock}")
-        if back:
-            await town.until(back)
-            kiosk.online()
-        await asyncio.sleep(HOUR)
+        await settled(kiosk, back)
         assert town.sheet() == ["Anna Mon 08:00:00 - Mon 12:00:30", "Anna Mon 12:31:00 - Mon 17:00:59"]
         assert await kiosk.stuck() == []
 
@@ -75,10 +77,7 @@ def test_a_care_shift_of_24_hours(tmp_path: Path, back: str | None) -> None:
         if back:
             kiosk.offline()
         assert await kiosk.tap("Anna", "Tue 08:00") == "clocked_out"
-        if back:
-            await town.until(back)
-            kiosk.online()
-        await asyncio.sleep(HOUR)
+        await settled(kiosk, back)
         assert town.sheet() == ["Anna Mon 08:00:00 - Tue 08:00:00"]
         assert await kiosk.stuck() == []
 
@@ -114,16 +113,42 @@ def test_the_hour_that_comes_twice(tmp_path: Path, back: str | None) -> None:
         await kiosk.tap("Bob", "Sun 02:30")
         await kiosk.tap("Bob", "Sun 02:20 CET")
         await kiosk.tap("Anna", "Sun 02:45 CET")
-        if back:
-            await town.until(back)
-            kiosk.online()
-        await asyncio.sleep(HOUR)
+        await settled(kiosk, back)
         assert town.sheet() == ["Anna Sun 02:15:00 - Sun 02:45:00 CET", "Bob Sun 02:30:00 - Sun 02:20:00 CET"]
         rows = town.sandbox.timesheet()
         assert [(row.end or 0) - row.start for row in rows] == [90 * 60, 50 * 60]
         assert await kiosk.stuck() == []
 
     in_town(tmp_path, story, monday=datetime.date(2027, 10, 25))
+
+
+@pytest.mark.parametrize("back", [None, "Sun 10:00", "Mon2 10:00"], ids=["online", "back in time", "back too late"])
+def test_the_hour_that_is_left_out(tmp_path: Path, back: str | None) -> None:
+    """Amsterdam, last Sunday of March: after 01:59:59 comes 03:00, and a night from 22:00 to 06:00 has seven hours."""
+
+    async def story(town: Town) -> None:
+        await town.until("Sat 21:00")
+        kiosk = await town.kiosk()
+        if back:
+            kiosk.offline()
+        await kiosk.tap("Bob", "Sat 22:00")
+        await kiosk.tap("Anna", "Sun 01:45")
+        await kiosk.tap("Carl", "Sun 01:59")
+        assert town.unix("Sun 03:01") - town.unix("Sun 01:59") == 120
+        assert await kiosk.tap("Carl", "Sun 03:01") == "clocked_out"
+        await kiosk.tap("Anna", "Sun 03:15")
+        await kiosk.tap("Bob", "Sun 06:00")
+        await settled(kiosk, back)
+        assert town.sheet() == [
+            "Anna Sun 01:45:00 - Sun 03:15:00",
+            "Bob Sat 22:00:00 - Sun 06:00:00",
+            "Carl Sun 01:59:00 - Sun 03:01:00",
+        ]
+        rows = sorted(town.sandbox.timesheet(), key=lambda row: row.user_id)
+        assert [(row.end or 0) - row.start for row in rows] == [30 * 60, 7 * HOUR, 2 * 60]
+        assert await kiosk.stuck() == []
+
+    in_town(tmp_path, story, monday=datetime.date(2027, 3, 22))
 
 
 # --- phones, and other kiosks
@@ -161,10 +186,7 @@ def test_in_by_phone_and_out_by_kiosk(tmp_path: Path, back: str | None) -> None:
         if back:
             kiosk.offline()
         await kiosk.tap("Anna", "Mon 16:30", reader="out")
-        if back:
-            await town.until(back)
-            kiosk.online()
-        await asyncio.sleep(HOUR)
+        await settled(kiosk, back)
         assert town.sheet() == ["Anna Mon 08:00:00* - Mon 16:30:00"]
         assert await kiosk.stuck() == []
 
@@ -309,10 +331,7 @@ def test_the_wrong_door_in_the_evening(tmp_path: Path, back: str | None) -> None
             kiosk.offline()
         await kiosk.tap("Anna", "Mon 16:00", reader="in")
         assert await kiosk.tap("Anna", "Mon 16:00:20", reader="out") == "clocked_out"
-        if back:
-            await town.until(back)
-            kiosk.online()
-        await asyncio.sleep(HOUR)
+        await settled(kiosk, back)
         assert town.sheet() == ["Anna Mon 08:00:00 - Mon 16:00:20"]
         assert [text.split(": ")[0] for text in await kiosk.stuck()] == ["Anna Mon 16:00:00 clock_in"]
 
