@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from daemon.errors import DamagedError
+from daemon.model import PunchState
 from daemon.queue import chain
 from daemon.queue.chain import PUNCH_FACTS, TAP_FACTS
 from daemon.queue.copying import read_all, sync_directory
-from daemon.queue.deliveries import SALVAGED, begin_attempt, doubtful_step
+from daemon.queue.deliveries import SALVAGED, begin_attempt, doubtful_step, set_state
 from daemon.queue.lines import Record
 from daemon.queue.opening import connect, create
 from daemon.queue.records import get_setting, journal, put_setting
@@ -528,7 +529,10 @@ class _Builder:
 
 
 def doubt(conn: sqlite3.Connection, marks: list[Record], seen: Seen) -> None:
-    """The copy says of these punches that they are finished, the database has forgotten it: the timesheet decides."""
+    """The copy says of these punches that they are finished, the database has forgotten it: the timesheet decides.
+
+    Only of what was discarded it can say nothing: that one stays discarded, or it would be sent after all.
+    """
     conn.execute("BEGIN IMMEDIATE")
     try:
         for mark in marks:
@@ -537,7 +541,13 @@ def doubt(conn: sqlite3.Connection, marks: list[Record], seen: Seen) -> None:
                 "NULL FROM punches p JOIN deliveries d ON d.punch_seq = p.seq LEFT JOIN attempts a ON a.id = "
                 "d.attempt_id WHERE p.id = ?", (mark["id"],)
             ).fetchone()  # fmt: skip
-            if row is None or row[2] is None or row[4] in (*_FINISHED, "in_flight") or row[5]:
+            if row is None or row[4] in (*_FINISHED, "in_flight"):
+                continue
+            if mark["state"] == "discarded":
+                set_state(conn, mark["id"], PunchState.DISCARDED, at=seen.wall_s if seen.known else mark["at"],
+                          reason=mark.get("reason"), detail=mark.get("detail"))  # fmt: skip
+                continue
+            if row[2] is None or row[5]:
                 continue
             kind, step = doubtful_step(*row[:4])
             begin_attempt(conn, kind, step, [mark["id"]], max(row[1], seen.wall_s if seen.known else mark["at"]))

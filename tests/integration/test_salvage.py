@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from daemon import cli as punchd
 from daemon.control import cli as punchctl
+from daemon.delivery import storage
 from daemon.errors import ForeignDatabaseError, StorageBusyError, StorageError
 from daemon.intake.settling import Verdict, _carry_out
 from daemon.model import Direction, PunchState, TapResult
@@ -131,6 +132,25 @@ def test_a_time_nobody_knows_dates_no_request(state):
     salvage(state / "punchd.db", None, "x", Seen(T0 + 9e8, known=False))
     with closing(sqlite3.connect(state / "punchd.db")) as conn:
         assert conn.execute("SELECT max(sent_at) FROM attempts").fetchone() == (T0 + 500,)
+
+
+def test_what_was_discarded_stays_so_though_only_the_copy_remembers(state):
+    """The database is one of before the decision, with every punch there: the discarded one is not sent after all."""
+    conn, _ = open_file(state / "punchd.db")
+    mark_clean(conn)
+    conn.close()
+    before = (state / "punchd.db").read_bytes()
+    conn, _ = open_file(state / "punchd.db")
+    copy = Copy(state / "punchd.copy")
+    copy.start(conn)
+    storage.discard(conn, "p2", "never worked", T0 + 900, "uid:0")
+    copy.stop(conn)
+    mark_clean(conn)
+    conn.close()
+    (state / "punchd.db").write_bytes(before)
+    conn, _ = open_or_salvage(state / "punchd.db", Copy(state / "punchd.copy"), NOW)
+    conn.close()
+    assert standing(state / "punchd.db")["p2"] == ("discarded", "by_decision", None)
 
 
 def test_the_old_files_are_set_aside_as_they_were_and_never_twice_into_one_folder(state):
