@@ -275,13 +275,21 @@ def compare(conn: sqlite3.Connection, end: list[Record], path: Path) -> list[Rec
                 f"the copy {path} holds a {record['is']} that the database lacks (link {record['n']}; the database "
                 f"ends at {reach.link}): the database has lost something"
             )
-    marks = {record["id"]: record for record in end if record["is"] == "mark" and record["state"] in _FINISHED}
+    marks = {mark["id"]: mark for record in end if (mark := _mark_of(record)) and mark["state"] in _FINISHED}
     ahead = []
     for punch_id, mark in marks.items():
         stands = standing(conn, punch_id)
         if stands is not None and stands["state"] not in _FINISHED:
             ahead.append(mark)
     return ahead
+
+
+def _mark_of(record: Record) -> Record | None:
+    """Where a line says that a punch stands; of a copy that was begun or written anew the punches' own lines say it."""
+    if record["is"] == "punch" and "state" in record:
+        punch = record["punch"]
+        return {"id": punch["id"], "at": punch["occurred_at"], **record}
+    return record if record["is"] == "mark" else None
 
 
 def compare_file(conn: sqlite3.Connection, path: Path) -> None:

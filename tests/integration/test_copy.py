@@ -250,13 +250,18 @@ async def test_a_file_without_one_line_of_ours_is_kept_under_another_name(db, co
     assert ids(copy) == ["p1"]
 
 
-async def test_marks_ahead_of_the_database_are_noticed(db, copy):
-    """The database of before a delivery beside the copy of after it: it is looked up, not sent again."""
+@pytest.mark.parametrize("anew", [False, True])
+async def test_marks_ahead_of_the_database_are_noticed(db, copy, anew):
+    """The database of before a delivery beside the copy of after it: it is looked up, not sent again. Also where the
+    copy was written anew since, and the punch's own line says where it stands."""
     await punch(db, 1)
     await db.close()
     before = db.path.read_bytes()
     db = await Database.open(db.path, inline=True, copy=copy)
     await db.write(lambda conn: deliver(conn, "p1"))
+    if anew:
+        await db.compact_copy()
+        assert not records(copy, "mark")
     await db.close()
     db.path.write_bytes(before)
     db = await Database.open(db.path, inline=True, copy=copy)
