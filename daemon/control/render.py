@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,9 +74,16 @@ class Look:
         return f"{self.exact(at)} ({'in ' if gone < 0 else ''}{span(abs(gone)).replace(' ', '')})"
 
     def wrapped(self, text: str, indent: str = "") -> str:
-        """The text in lines that fit, each indented."""
-        fill = textwrap.wrap(printable(text), self.width - len(indent), break_on_hyphens=False, break_long_words=False)
-        return "\n".join(indent + line for line in fill)
+        """The text in lines that fit, each indented. A word that is longer than a line stays whole: an id, a path."""
+        lines, line = [], ""
+        for word in printable(text).split(" "):
+            longer = f"{line} {word}" if line else word
+            # Counted in columns, as a terminal has them: names may be of wide letters.
+            if line and columns(longer) > self.width - len(indent):
+                lines.append(line.rstrip())
+                longer = word
+            line = longer
+        return "\n".join(indent + line for line in [*lines, line.rstrip()] if line)
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str | None]], flexible: Sequence[int] = ()) -> str:
         """Columns side by side within the width. The `flexible` ones give way, the last of them first; ids never do."""

@@ -198,8 +198,9 @@ def _attempt_line(attempt: Json) -> str:
 
 def _headline(punch: Json, look: Look) -> str:
     way = {"clock_in": "clock-in", "clock_out": "clock-out"}.get(punch["direction"], "punch")
-    who = look.paint(printable(punch["name"]), "strong")
-    return f"{punch['id']}  {who} ({punch['user_id']}) {way}\n  tapped {look.when(punch['occurred_at'])}"
+    whose = look.wrapped(f"{punch['id']}  {punch['name']} ({punch['user_id']}) {way}").split("\n")
+    lines = [look.paint(line, "strong") for line in whose]
+    return "\n".join([*lines, f"  tapped {look.when(punch['occurred_at'])}"])
 
 
 def review_screen(punches: Sequence[Json], look: Look) -> str:
@@ -215,18 +216,19 @@ def review_screen(punches: Sequence[Json], look: Look) -> str:
     return "\n\n".join(blocks)
 
 
-def forgotten(one: Any) -> str:
+def forgotten(one: Any, look: Look) -> str:
     """What was erased of a person, what was kept and why, and what this cannot reach."""
     did = one["forgotten"]
     blocked = f"; {did['blocked_badges_kept']} blocked, without an owner" if did["blocked_badges_kept"] else ""
-    return (
-        f"forgotten: {one['user_id']}\n"
+    told = (
+        f"forgotten: {one['user_id']}",
         f"erased: the name, {did['badges']} badges wherever they stood{blocked}, {did['journal_lines']} lines' data in "
-        f"the journal, {did['taps_deleted']} taps that came to nothing\n"
+        f"the journal, {did['taps_deleted']} taps that came to nothing",
         f"kept: {did['punches_kept']} punches with user_id, time and direction, because hours worked must be kept by "
-        f"law; {did['undelivered']} of them are still to be delivered\n"
-        "not here: the timesheet, the system's log, backups and exports; see docs/privacy.md"
+        f"law; {did['undelivered']} of them are still to be delivered",
+        "not here: the timesheet, the system's log, backups and exports; see docs/privacy.md",
     )
+    return "\n".join(look.wrapped(line) for line in told)
 
 
 def employees_screen(employees: Sequence[Json], look: Look) -> str:
@@ -285,8 +287,8 @@ def tap_screen(answer: Json, look: Look) -> str:
     if punch is None:
         return f"{result}{reason}"
     way = {"clock_in": "in", "clock_out": "out"}.get(punch["direction"], "in or out, not decided yet")
-    return (
-        f"{result}{reason}: {printable(punch['name'])} {way} at {look.exact(punch['occurred_at'])}, punch {punch['id']}"
+    return look.wrapped(
+        f"{result}{reason}: {punch['name']} {way} at {look.exact(punch['occurred_at'])}, punch {punch['id']}"
     )
 
 

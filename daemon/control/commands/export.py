@@ -21,8 +21,10 @@ from daemon.control.commands.base import FailedError, Instant, Run, common, exam
 @click.command(
     "export",
     epilog=example(
-        "punchctl export --since 2026-03-01T00:00:00+01:00 --until 2026-04-01T00:00:00+02:00 --output march.csv",
-        "punchctl export --undelivered --database /var/lib/punchd/punchd.db --output /media/stick/rescue.csv",
+        "punchctl export --since 2026-03-01T00:00:00+01:00 \\",
+        "    --until 2026-04-01T00:00:00+02:00 --output march.csv",
+        "punchctl export --undelivered --database /var/lib/punchd/punchd.db \\",
+        "    --output /media/stick/rescue.csv",
         times=True,
     ),
 )

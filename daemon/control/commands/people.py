@@ -98,9 +98,13 @@ def cmd_employees_remove(run: Run, user_id: str, forget: bool) -> None:
     """Remove USER_ID and free the badges; punches already taken still go."""
     client = run.client()
     if forget:
-        run.show(client, client.employees_remove(user_id, forget=True), lambda one, _look: screens.forgotten(one))
+        run.show(client, client.employees_remove(user_id, forget=True), screens.forgotten)
         return
-    run.show(client, client.employees_remove(user_id), lambda one, _look: f"removed {one['name']} ({one['user_id']})")
+    run.show(
+        client,
+        client.employees_remove(user_id),
+        lambda one, look: look.wrapped(f"removed {one['name']} ({one['user_id']})"),
+    )
 
 
 @click.group("badges")
@@ -121,7 +125,7 @@ def cmd_badges_assign(run: Run, badge: str, user_id: str, since: float | None) -
     run.show(
         client,
         client.badges_assign(badge, user_id, since),
-        lambda one, _look: (
+        lambda one, look: look.wrapped(
             f"{one['badge']} belongs to {one['name']} ({one['user_id']}); "
             f"{len(one['punches'])} kept taps became punches"
         ),
@@ -150,7 +154,7 @@ def cmd_badges_enroll(run: Run, user_id: str, timeout_s: int) -> None:
     run.show(
         client,
         client.badges_enroll(user_id, timeout_s),
-        lambda one, _look: f"{one['badge']} belongs to {one['name']} ({one['user_id']})",
+        lambda one, look: look.wrapped(f"{one['badge']} belongs to {one['name']} ({one['user_id']})"),
     )
 
 

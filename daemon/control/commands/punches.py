@@ -111,7 +111,9 @@ def cmd_review_retry(run: Run, punch_ids: tuple[str, ...], reason: str | None) -
 @review.command(
     "resolve",
     epilog=example(
-        "punchctl review resolve 01K9ZQ4T5V0000000000000000 --clock-out 2026-03-01T17:30:00+01:00", times=True
+        "punchctl review resolve 01K9ZQ4T5V0000000000000000 \\",
+        "    --clock-out 2026-03-01T17:30:00+01:00",
+        times=True,
     ),
 )
 @click.argument("punch_id", metavar="ID")

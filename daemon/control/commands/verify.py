@@ -69,6 +69,6 @@ def verify_screen(answer: dict[str, Any]) -> list[str]:
     if answer["sound"]:
         words = {"adopted": "when the chain began", "salvaged": "by a salvage"}
         notes = ", ".join(f"{answer[word]} linked {text}" for word, text in words.items() if answer[word])
-        return [f"all verified: {held}{f' ({notes})' if notes else ''}", f"head of the chain: {answer['head']}"]
+        return [f"all verified: {held}{f' ({notes})' if notes else ''}", "head of the chain:", f"  {answer['head']}"]
     return [*lines, f"{answer['wrong_total']} wrong of {held}",
             "-> Stop the service, keep a copy of the state directory, then: punchd salvage --config FILE"]  # fmt: skip
