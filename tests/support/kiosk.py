@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 from daemon.alarms import Alarms
@@ -76,6 +76,11 @@ class Actor:
 
     def seen(self, user_id: str) -> None:
         return None
+
+    async def ask_at_once(self, step: object) -> NoReturn:
+        raise RefusedError(
+            "cannot read the timesheet: no service is played here; see what was last read", code="played"
+        )
 
     async def check_key(self) -> KeyCheck:
         self.asked.append(("check_key", None))

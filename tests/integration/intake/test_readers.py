@@ -394,3 +394,32 @@ async def test_a_real_reader_cannot_be_tapped_by_command(kit):
     with pytest.raises(RefusedError) as caught:
         await readers.tap("nfc", ANN, None)
     assert caught.value.code == "not_simulated"
+
+
+@pytest.mark.parametrize("away_s", [2.0, 60.0, 3600.0])
+def test_a_replugged_reader_is_noticed_within_5_s(tmp_path, away_s):
+    """However long it was away, with the limits and the jitter of production: whoever plugs it in stands before it."""
+
+    async def main(loop) -> None:
+        async with open_kit(tmp_path / "punchd.db", inline=True) as kit:
+            plug = SimulatedReader("front", kit.clock.now)
+            readers = Readers(
+                READERS[:1], kit.intake, make_reader=lambda _: plug, alarms=kit.alarms, events=kit.events,
+                now=kit.timekeeper.now, rng=random.Random(7),
+            )  # fmt: skip
+            working = asyncio.ensure_future(readers.run())
+            for _ in range(5):
+                while readers.status()[0].state is not ReaderState.OPEN:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                plug.unplug()
+                await asyncio.sleep(away_s)
+                assert readers.status()[0].state is ReaderState.LOST
+                plug.replug()
+                plugged_at = loop.time()
+                while readers.status()[0].state is not ReaderState.OPEN:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                assert loop.time() - plugged_at <= 5.02
+            working.cancel()
+            await asyncio.wait([working])
+
+    run_virtual(main)
