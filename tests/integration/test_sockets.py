@@ -606,8 +606,8 @@ async def test_it_stops_in_time_with_streams_open(stage: Stage, reads: bool) -> 
 
 async def enrolling(stage: Stage) -> None:
     """Until an enrolment waits."""
-    while await enrolment_code(stage) != "enrolment_waiting":
-        pass
+    # Not found out by another wish, which would be in the way of this one.
+    await until(lambda: stage.kiosk.directory._intake.enrolments._waiting is not None)
 
 
 async def enrolment_code(stage: Stage) -> str:
