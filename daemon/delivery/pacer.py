@@ -154,6 +154,8 @@ class Pacer:
 
 def reserve(limit: int | None) -> int:
     """How many requests of a window are kept for live punches (delivery.md, "The budget is scarce")."""
+    if limit == 1:
+        return 0  # the only request kept back would never be made, and no answer would ever tell better
     return min(10, max(1, (limit or 0) // 5))
 
 

@@ -17,8 +17,10 @@ from tests.fuzz.requests import Sent, requests, torn
 from tests.support.fuzzing import LONG, fuzzed, standing
 from tests.support.kiosk import Stage, open_kiosk
 
-#: An answer that is waited for: reached only by what waits for a person (an enrolment), and when something is broken.
-PATIENCE_S = 0.3
+#: How long an answer is waited for; reached only when something is broken.
+PATIENCE_S = 60.0
+#: What waits for a person, or never ends, is heard for so long and then hung up on.
+MOMENT_S = 0.2
 #: So many things are said again so many times, during which the process may grow by this much (arenas), and not by all.
 SAID_MAX, ROUNDS, GROWTH_MAX_KB = (300, 12, 4096) if LONG else (30, 5, 4096)
 
@@ -42,7 +44,7 @@ async def say(path: Path, sent: Sent) -> bytes:
             await asyncio.sleep(0)
         if not sent.whole:
             writer.write_eof()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MOMENT_S if waits(sent) else PATIENCE_S):
             while len(heard) < 65536 and (more := await reader.read(65536)):
                 heard += more
     except (ConnectionError, TimeoutError):
@@ -52,13 +54,17 @@ async def say(path: Path, sent: Sent) -> bytes:
     return heard
 
 
+def waits(sent: Sent) -> bool:
+    """Whether it may wait for somebody's badge, or for what happens next."""
+    return b"enroll" in sent.data or b"events" in sent.data
+
+
 def judged(sent: Sent, heard: bytes) -> None:
     """No failure of ours; a refusal is a problem document with its remedy; a complete request gets an answer."""
     head, _, body = heard.partition(b"\r\n\r\n")
     first = head.split(b"\r\n")[0].split(b" ")
     if not heard:
-        waits = b"enroll" in sent.data or b"events" in sent.data
-        assert not sent.whole or waits, sent.data[:200]
+        assert not sent.whole or waits(sent), sent.data[:200]
         return
     assert first[0] in (b"HTTP/1.1", b"HTTP/1.0"), heard[:80]
     status = int(first[1])
@@ -109,7 +115,7 @@ def both_sockets(target: str, strategy, *, short: int, long: int) -> None:
         def each(sent: Sent) -> None:
             nonlocal tried
             tried += 1
-            if b"enroll" not in sent.data and b"events" not in sent.data and len(said) < SAID_MAX:
+            if not waits(sent) and len(said) < SAID_MAX:
                 said.append(sent)
             path = stage.control if tried % 2 else stage.status
             before = b"" if tried % 2 else run(say(stage.status, PEOPLE))

@@ -61,6 +61,7 @@ def test_every_request_costs_one_until_the_headers_say_better():
 def test_the_reserve_is_kept_for_live_punches():
     """min(10, max(1, limit // 5)): what is not live leaves it alone."""
     assert [reserve(n) for n in (None, 0, 5, 50, 100, 200)] == [1, 1, 1, 10, 10, 10]
+    assert reserve(1) == 0  # kept back, it would never be made
     pacer = Pacer(600)
     pacer.note_budget(Budget(minute_limit=100, minute_remaining=10, minute_reset_at=NOW + 30), 0.0)
     assert pacer.ready_at(NOW, live=False) == NOW + 30
