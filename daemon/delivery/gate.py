@@ -56,7 +56,7 @@ class Gate:
         if self.paused:
             return float("inf")
         if self.halt is not None:
-            return max(now, self.halt.retry_at)
+            return max(now, self.halt.retry_at, self._until)  # the way may be gone as well
         return max(now, self._until)
 
     def note(self, reach: Reach, detail: str | None, now: float) -> None:

@@ -99,3 +99,34 @@ def test_one_persons_write_that_is_forbidden_halts_everything(tmp_path: Path) ->
         assert await bench.all_delivered()
 
     on_bench(tmp_path, story)
+
+
+def test_a_network_that_goes_while_halted_is_tried_with_growing_pauses(tmp_path: Path) -> None:
+    """Two things in the way at once: the quarter of an hour passes, nothing answers, and it is no reason to hurry."""
+
+    async def story(bench: Bench) -> None:
+        tries = 0
+        carry_out = bench.timesheet.carry_out
+
+        async def counted(step):  # type: ignore[no-untyped-def]
+            nonlocal tries
+            tries += 1
+            return await carry_out(step)
+
+        bench.timesheet.carry_out = counted  # type: ignore[method-assign]
+        await asyncio.sleep(60)
+        refused = bench.sandbox.faults.set(kind=Kind.ERROR, status=401)
+        punch = await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(60)
+        assert codes(bench) == ["halted"]
+        bench.sandbox.cable.cut()
+        tries = 0
+        await asyncio.sleep(6 * HOUR)
+        assert 6 < tries < 200
+        bench.sandbox.faults.clear(refused.id)
+        bench.sandbox.cable.restore()
+        await asyncio.sleep(HOUR)
+        assert (await bench.state(punch))[0] == "delivered"
+        assert codes(bench) == []
+
+    on_bench(tmp_path, story)

@@ -99,22 +99,27 @@ def key_left_alone(facts: Facts) -> list[Violation]:
     """A refused key is tried each quarter of an hour, when it changed, by order, and after a new link: no more."""
     finding = Finding("key left alone")
     for kiosk, requests in facts.by_kiosk.items():
+        good_at = 0.0
         for before, request, after in zip([None, *requests], requests, requests[1:], strict=False):
+            good_at = good_at if request.refused_key else request.said.at
             if not request.refused_key or after.said.at - request.said.at >= HALT_RETRY_S - SLACK_S:
                 continue
             first_of_pair = request.reads is not None and after.said.path == "/me"
             halted = before is not None and before.refused_key and before.life == request.life
-            renewed = before is not None and _renewed(facts, before, after)
-            if (first_of_pair and not halted) or renewed or _has_cause(facts, kiosk, request, after):
+            if (
+                (first_of_pair and not halted)
+                or _renewed(facts, good_at, after)
+                or _has_cause(facts, kiosk, request, after)
+            ):
                 continue
             finding.say(after.line, f"{after} of {kiosk} tries a key refused at {clock(request.said.at)} again")
     return finding.found
 
 
-def _renewed(facts: Facts, before: Request, after: Request) -> bool:
-    """Whether the key was renewed meanwhile: the kiosk finds the new one when the old one is refused."""
+def _renewed(facts: Facts, good_at: float, after: Request) -> bool:
+    """Whether the key was renewed since one was last good: the kiosk finds the new one when the old one is refused."""
     changed = [line.at for _, line in facts.of(HumanDid) if line.what == "key_renewed"]
-    return any(before.said.at <= at <= after.said.at for at in changed)
+    return any(good_at <= at <= after.said.at for at in changed)
 
 
 def _has_cause(facts: Facts, kiosk: str, request: Request, after: Request) -> bool:

@@ -73,6 +73,10 @@ def _look_up_refused(sights: Sights, punch: PunchSeen) -> str | None:
     return "its last reads were not refused"
 
 
+def _timesheet_unreadable(sights: Sights, punch: PunchSeen) -> str | None:
+    return "every record that this service lists can be read"
+
+
 TRUTHS = {
     "clock_untrusted": _clock_untrusted,
     "earlier_punch_undecided": _earlier_undecided,
@@ -80,4 +84,5 @@ TRUTHS = {
     "waiting_for_clock_in": _waiting_for_clock_in,
     "earlier_punch_in_review": _earlier_in_review,
     "look_up_refused": _look_up_refused,
+    "timesheet_unreadable": _timesheet_unreadable,
 }

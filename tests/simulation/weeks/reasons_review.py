@@ -169,6 +169,10 @@ def _internal_error(sights: Sights, punch: PunchSeen) -> str | None:
     return f"that is a fault of punchd: {punch.told.get('detail')}"
 
 
+def _salvaged(sights: Sights, punch: PunchSeen) -> str | None:
+    return "nothing was damaged: these disks lose what was not synced, and keep what was"
+
+
 def _repeat_of_earlier(sights: Sights, punch: PunchSeen) -> str | None:
     if punch.tap is None:
         return "it came of no tap"
@@ -218,6 +222,7 @@ TRUTHS: dict[str, Callable[[Sights, PunchSeen], str | None]] = {
     "time_disputed": _time_disputed,
     "out_of_order": _out_of_order,
     "internal_error": _internal_error,
+    "salvaged": _salvaged,
     "repeat_of_earlier": _repeat_of_earlier,
 }
 

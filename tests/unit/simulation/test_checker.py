@@ -133,6 +133,7 @@ UNTRUE = (
     ("held", "waiting_for_clock_in", "clock_out"),
     ("held", "earlier_punch_in_review", "clock_in"),
     ("held", "look_up_refused", "clock_in"),
+    ("held", "timesheet_unreadable", "clock_in"),
     ("review", "shift_too_long", "clock_in"),
     ("review", "missing_clock_out", "clock_out"),
     ("review", "no_matching_clock_in", "clock_in"),
@@ -159,6 +160,7 @@ UNTRUE = (
     ("review", "time_disputed", "clock_in"),
     ("review", "out_of_order", "clock_in"),
     ("review", "internal_error", "clock_in"),
+    ("review", "salvaged", "clock_in"),
 )
 
 
