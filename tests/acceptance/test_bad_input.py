@@ -80,7 +80,7 @@ LISTS = {
     "Latin-1": (HEADER + "8,Zoë,,\n".encode("latin-1"), "is not UTF-8"),
     "UTF-16": ((HEADER + b"8,Bram,,\n").decode().encode("utf-16"), "UTF-16"),
     "a NUL byte": (HEADER + b"8,Br\0am,,\n", "NUL"),
-    "too many bytes": (HEADER + b"8,Bram,,\n" * (4 * 1024 * 1024 // 9 + 1), "larger than"),
+    "too many bytes": (HEADER + b"8,Bram,,\n" * (5 * 1024 * 1024 // 9 + 1), "more than 5,242,880; split it"),
     "too many rows": (HEADER + b"".join(b"%d,A,,\n" % n for n in range(100_001)), "more than 100,000 rows"),
     "nothing": (b"", "column user_id is missing"),
     "noise": (random.Random(1).randbytes(4000), "line 1"),

@@ -33,14 +33,14 @@ CALLS = "trace=pwrite64,fdatasync,fsync,sendto,sendmsg,write,writev"
 WEAKENED = """
 import sys
 from daemon import cli
-from daemon.queue import database
+from daemon.queue import starting
 
-connect = database.open_file
+connect = starting.open_file
 def weakened(path):
     conn, unclean = connect(path)
     conn.execute("PRAGMA synchronous = NORMAL")
     return conn, unclean
-database.open_file = weakened
+starting.open_file = weakened
 cli.main(sys.argv[sys.argv.index('run'):])
 """
 

@@ -184,6 +184,7 @@ DAYS: list[tuple[str, str, tuple[int, ...]]] = [
     ("punchctl readers", "punchctl readers", (0,)),
     ("punchctl status", "punchctl status", (0,)),
     ("punchctl key check", "punchctl key check", (0,)),
+    ("punchctl verify", "punchctl verify", (0,)),
     ("punchctl doctor", "punchctl doctor", (0, 1)),  # 1: it finds what is to be found on this machine
     ("punchctl audit --since T", "punchctl audit --since {since}", (0, 1)),  # 1: it finds the discarded punch
     (
