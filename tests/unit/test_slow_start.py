@@ -40,7 +40,7 @@ def test_a_long_migration_is_waited_for(monkeypatch, tmp_path):
         raise StorageError("cannot open")
 
     monkeypatch.setattr(Database, "open", slow)
-    config = SimpleNamespace(kiosk=SimpleNamespace(state_dir=tmp_path))
+    config = SimpleNamespace(database=tmp_path / "punchd.db", second_copy=tmp_path / "punchd.copy")
 
     async def main(loop) -> Listening:
         systemd = Listening(start_limit_s=15)
