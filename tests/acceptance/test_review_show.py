@@ -44,7 +44,7 @@ def test_a_review_shows_both_sides(tmp_path: Path) -> None:
             kiosk.ctl("employees", "add", ANNA, "Anna Visser", "--badge", BADGE)
             start = int(time.time()) - 7200
             admin.edit("add_shift", user_id=ANNA, start=start, end=start + 3600)
-            admin.edit("phone_clock_in", user_id=ANNA)
+            admin.edit("phone_clock_in", user_id=ANNA, at=start + 7140)  # in one second it would be this punch
             punch = kiosk.ctl("tap", BADGE, "--reader", "front")["punch"]
             while kiosk.ctl("punches", "show", punch["id"])["state"] != "review":
                 pass  # the phone was faster: already open
