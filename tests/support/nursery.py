@@ -147,14 +147,14 @@ def main() -> None:
 
 def _weaken() -> None:
     """Let no punch be synced: for the controls of tests, which must see what that loses."""
-    from daemon.queue import copying, database, opening
+    from daemon.queue import copying, opening, starting
 
     def weakened(path: Path) -> tuple[sqlite3.Connection, bool]:
         conn, unclean = opening.open_file(path)
         conn.execute("PRAGMA synchronous = NORMAL")
         return conn, unclean
 
-    setattr(database, "open_file", weakened)  # noqa: B010  # a name that the module only imports
+    setattr(starting, "open_file", weakened)  # noqa: B010  # a name that the module only imports
     setattr(copying.Copy, "_sync", lambda copy: None)  # noqa: B010
 
 
