@@ -147,13 +147,18 @@ def _answered(work: Callable[[], int]) -> int:
         return work()
     except PunchdError as error:
         click.echo(f"punchd: {error.message}", err=True)
-        match error:
-            case AlreadyRunningError():
-                return EXIT_RUNNING
-            case StorageBusyError():
-                return EXIT_LATER
-            case _:
-                return EXIT_CONFIGURATION
+        return _exit_code(error)
+
+
+def _exit_code(error: PunchdError) -> int:
+    """What an error that explains itself means to whatever started the command."""
+    match error:
+        case AlreadyRunningError():
+            return EXIT_RUNNING
+        case StorageBusyError():
+            return EXIT_LATER
+        case _:
+            return EXIT_CONFIGURATION
 
 
 def _run(path: Path, secrets: log.Secrets) -> int:
@@ -170,13 +175,7 @@ def _run(path: Path, secrets: log.Secrets) -> int:
     except PunchdError as error:
         click.echo(f"punchd: {error.message}", err=True)
         notifier.status(error.message)
-        match error:
-            case AlreadyRunningError():
-                return EXIT_RUNNING
-            case StorageBusyError():
-                return EXIT_LATER
-            case _:
-                return EXIT_CONFIGURATION
+        return _exit_code(error)
     except (FatalError, sqlite3.Error) as error:
         structlog.get_logger().critical("service.failed", exc_info=error)
         return EXIT_SOFTWARE
