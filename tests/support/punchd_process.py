@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import IO, Any
 
 PATIENCE_S = 60.0
 """Only ever waited for when something is broken."""
+_NUMBERS = itertools.count()
 
 
 class Kiosk:
@@ -74,7 +76,8 @@ class Punchd:
     """
 
     def __init__(self, kiosk: Kiosk, prefix: Sequence[str] = (), stderr: int | IO[str] = subprocess.PIPE) -> None:
-        address = f"\0punchd-acceptance-{kiosk.folder}"
+        # A program that is just being started elsewhere in this process may still hold the last one's for a moment.
+        address = f"\0punchd-acceptance-{kiosk.folder}-{next(_NUMBERS)}"
         self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._manager.bind(address)
         self._manager.settimeout(PATIENCE_S)
