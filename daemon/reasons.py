@@ -190,7 +190,7 @@ _ALL = (
     Reason(
         "outcome_unclear",
         "review",
-        "A request's answer was lost and the timesheet shows something near it, but not it.",
+        "Its answer was lost, or damage took what was known, and the timesheet shows something that may be it.",
         "Compare with the timesheet: --accept-server if it is this punch, retry if it is not.",
     ),
     Reason(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from daemon.delivery.knowledge import View
@@ -13,6 +13,10 @@ from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordS
 #: The service's clock and ours may differ by this much when its record's creation is held against our request
 #: (the clock gate lets 10 s pass).
 CLOCKS_DIFFER_S = 15
+#: A request whose answer was lost has arrived by then, or never: longer than any connection is waited for.
+ARRIVED_S = 120
+#: Who may have written a time that was ours: a program, or a manager who changed it; not the person's own phone.
+_NOT_THEMSELVES = (None, "api", "admin")
 
 RECORDED_AS = {
     OpenShift: RecordedAs.CLOCK_IN,
@@ -78,14 +82,56 @@ def _match_open(step: OpenShift, view: View, sent_at: float, ours: Collection[st
         return Exactly(exact)
     for record in view.records:
         off = record.start - step.at
-        if record.id in ours or abs(off) > ROUNDING_MAX_S or record.started_by not in (None, "api"):
+        if record.id in ours or abs(off) > ROUNDING_MAX_S or record.started_by not in _NOT_THEMSELVES:
             continue
-        if record.created_at is not None and record.created_at >= sent_at - CLOCKS_DIFFER_S:
+        by_program = record.started_by != "admin"  # a manager's may be ours, changed, or typed in beside it
+        if by_program and record.created_at is not None and record.created_at >= sent_at - CLOCKS_DIFFER_S:
             return Rounded(record, off)
         # Made before this attempt, but not before the punch: an earlier request of ours may be forgotten (salvage).
         if record.created_at is None or record.created_at >= step.at - CLOCKS_DIFFER_S:
             return Resembling(record)
-    return Absent()
+    return next((Resembling(r) for r in view.records if r.id not in ours and _moved(r, sent_at)), Absent())
+
+
+def _moved(record: ShiftRecord, sent_at: float) -> bool:
+    """Whether a shift was made just when our request arrived, and begins at another time than anybody's own then."""
+    if record.created_at is None or not -CLOCKS_DIFFER_S <= record.created_at - sent_at <= ARRIVED_S:
+        return False
+    return abs(record.start - record.created_at) > ARRIVED_S
+
+
+def unexplained(
+    step: Write, view: View, others: Sequence[tuple[Punch, str | None]], own: str | None, within_s: int
+) -> ShiftRecord | None:
+    """A shift that a forgotten delivery may have become by a change on the timesheet: near it, and nobody else's.
+
+    `others`: the person's other punches around it, each with its record's id. `own`: the id of the record that a
+    clock-in's own clock-out ended.
+    """
+    if isinstance(step, EndShift | CloseShift):
+        ended = [r for r in view.records if r.end is not None and r.ended_by in _NOT_THEMSELVES]
+        at, found, way = _at(step), [(r, r.end or 0) for r in ended], Direction.CLOCK_OUT
+    else:
+        # What was there before the tap cannot have come of it.
+        young = [r for r in view.records if r.created_at is None or r.created_at >= _at(step) - CLOCKS_DIFFER_S]
+        at, found, way = _at(step), [(r, r.start) for r in young], Direction.CLOCK_IN
+    claimed = {shift_id for punch, shift_id in others if punch.direction is way or shift_id != own} - {None}
+    seconds = {p.second for p, shift_id in others if p.direction is way and p.time_known and shift_id is None}
+    near = [
+        (r, when) for r, when in found if r.id not in claimed and when not in seconds and abs(when - at) <= within_s
+    ]
+    return min(near, key=lambda one: abs(one[1] - at), default=(None, 0))[0]
+
+
+def _at(step: Write) -> int:
+    """The second of the punch that an attempt was for, the clock-in's of a pair."""
+    match step:
+        case OpenShift() | EndShift():
+            return step.at
+        case RecordShift():
+            return step.start
+        case CloseShift():
+            return step.end
 
 
 def _match_recorded(step: RecordShift, view: View) -> Match:

@@ -38,8 +38,9 @@ def take_up(walk: Walk, index: int) -> None:
     if (record := _recorded(walk, index)) is not None:
         default = RecordedAs.CLOCK_IN if punch.direction is Direction.CLOCK_IN else RecordedAs.CLOCK_OUT
         walk.deliver(index, record, default, outcome="found")
-    elif _unobstructed(walk, index) and not entry.outcome_unknown and rested(entry, view.requested_at):
-        walk.settle(index, PunchState.PENDING)
+    elif _unobstructed(walk, index) and rested(entry, view.requested_at):
+        # Salvaged in review, nobody knows whether it was sent after all: it is looked up before it goes.
+        walk.settle(index, PunchState.IN_FLIGHT if entry.outcome_unknown else PunchState.PENDING)
 
 
 def rested(entry: LanePunch, read_at: float) -> bool:

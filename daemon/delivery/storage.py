@@ -133,7 +133,10 @@ def _move(conn: sqlite3.Connection, verdict: Verdict, at: float) -> None:
 
 
 def retry(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float, by: str) -> list[Punch]:
-    """Take punches out of review. One whose last request has no known outcome is looked up first, not sent."""
+    """Take punches out of review. One whose last request has no known outcome is looked up first, not sent.
+
+    But of `outcome_unclear` that was done, and the person has compared: what is there is not this punch.
+    """
     for punch_id in punch_ids:
         punch = _existing(conn, punch_id)
         if punch.state is not PunchState.REVIEW:
@@ -145,6 +148,9 @@ def retry(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float, by: str
                 f"Cannot retry {punch_id}: the timesheet has it already, with another time. Correct that there, or "
                 f"take it as it is: punchctl review resolve {punch_id} --accept-server"
             )
+        entry = deliveries.find_lane_punch(conn, punch_id)
+        if punch.reason == "outcome_unclear" and entry is not None and entry.outcome_unknown and entry.attempt:
+            deliveries.end_attempt(conn, entry.attempt.id, "absent", at=at, detail=f"{punch.detail}; not it: {by}")
         deliveries.release(conn, punch_id, at=at, by=by)
         records.journal(conn, at, by, "review.retried", punch_id)
     return [_existing(conn, punch_id) for punch_id in punch_ids]
@@ -237,7 +243,7 @@ def mend(conn: sqlite3.Connection, mended: Sequence[Punch], begun_at: float, at:
         if entry is None or (entry.punch.state, entry.punch.reason) != (PunchState.REVIEW, punch.reason):
             continue
         # Not every check shows what the service refuses for: an archived person is still assigned.
-        if entry.since <= begun_at and not entry.outcome_unknown and rested(entry, begun_at):
+        if entry.since <= begun_at and rested(entry, begun_at):  # in doubt since a salvage, it is looked up first
             deliveries.release(conn, punch.id, at=at)
             released.append(_existing(conn, punch.id))
     return released

@@ -1,16 +1,18 @@
 """PURE: an attempt whose outcome is not known, held against what reads show of the timesheet.
 
-Looked up after the settling time and once more later (facts, U10); found is delivered, absent twice goes again. An
-attempt refused because of a state (`CONFLICTS`) is looked up at once: the state may be our own doing.
+Looked up after the settling time and once more later (facts, U10); found is delivered, absent twice goes again. What
+damage made us forget may have been delivered long ago and given another time since: its absence proves nothing while a
+shift of that day is nobody's, and a person compares. An attempt refused because of a state (`CONFLICTS`) is looked up
+at once: the state may be our own doing.
 """
 
 from __future__ import annotations
 
-from daemon.delivery.matching import RECORDED_AS, Absent, Exactly, Resembling, Rounded, match
+from daemon.delivery.matching import RECORDED_AS, Absent, Exactly, Resembling, Rounded, match, unexplained
 from daemon.delivery.policy import FORGOTTEN_S, ROUNDING_MAX_S, SECOND_LOOK
 from daemon.delivery.steps import decode
 from daemon.delivery.walk import Walk, described
-from daemon.model import PunchState
+from daemon.model import Direction, PunchState
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, ShiftRecord, Write
 
 #: Outcomes of an attempt that ask for a read before they are judged (timesheet.Conflict).
@@ -37,6 +39,8 @@ def in_flight(walk: Walk, index: int) -> bool:
         found = match(step, walk.view, attempt.sent_at, ours - {getattr(step, "shift_id", None)})
         if isinstance(found, Exactly):
             return _found(walk, index, found.record, step)
+        if isinstance(found, Absent) and walk.lane[index].forgotten:
+            found = _of_that_day(walk, index, step)
         if isinstance(found, Rounded) and not conflict:
             return _found_rounded(walk, index, found, step)
         if isinstance(step, EndShift) and (other := walk.view.ending(step.at)) is not None:
@@ -55,6 +59,18 @@ def in_flight(walk: Walk, index: int) -> bool:
         walk.wake(first_look)
         return False
     return walk.read(index, back_s=FORGOTTEN_S if conflict == "already_open" else None)
+
+
+def _of_that_day(walk: Walk, index: int, step: Write) -> Resembling | Absent:
+    """What a forgotten delivery may have become: a shift around it that none of the person's other punches explains."""
+    assert walk.view is not None
+    before = walk.punches[index - 1] if index else None
+    if before is not None and before.direction is Direction.CLOCK_IN and walk.is_pair(index - 1):
+        return Absent()  # a clock-out ends its clock-in's shift or none, and the planner asks what stands there
+    others = [(punch, walk.remote_ids[i]) for i, punch in enumerate(walk.punches) if i not in walk.covered(index)]
+    own = walk.remote_ids[index + 1] if walk.is_pair(index) else None
+    record = unexplained(step, walk.view, others, own, walk.policy.max_shift_s)
+    return Absent() if record is None else Resembling(record)
 
 
 def _found(walk: Walk, index: int, record: ShiftRecord, step: Write) -> bool:

@@ -17,7 +17,8 @@ from daemon.queue.records import from_json, journal, to_json
 
 _FINAL: Final = (PunchState.DELIVERED, PunchState.DISCARDED)
 
-#: The detail of a punch that was brought back after damage and could not be looked up then, for want of its time.
+#: The detail of a punch that was brought back after damage and could not be looked up then, for want of its time; and
+#: of an attempt that stands for any request that may have been made before the damage.
 SALVAGED: Final = "salvaged after damage; whether it was delivered is not known"
 
 #: Planning looks at so many punches of one person at a time; what lies behind them has its turn when they moved.
@@ -26,6 +27,8 @@ HEAD_MAX: Final = 8
 BESIDE_S: Final = 15 * 60
 #: People who tap more often than every few seconds are no people.
 BESIDE_MAX: Final = 200
+#: A look-up for a forgotten delivery asks whose the person's other shifts are as far around as the longest shift goes.
+AROUND_S: Final = 36 * 3600
 
 _UNFINISHED = "state NOT IN ('delivered', 'discarded')"
 _ATTEMPT_COLUMNS = "id, kind, step, sent_at, ended_at, outcome, status, request_id, detail"
@@ -72,7 +75,12 @@ _BESIDE = f"""
     CROSS JOIN punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
     WHERE f.user_id = ? AND f.{_UNFINISHED} AND f.state = 'in_flight'
         AND p.user_id = f.user_id AND p.order_at BETWEEN f.order_at - {BESIDE_S} AND f.order_at + {BESIDE_S}
-        AND d.remote_id IS NOT NULL
+        AND d.remote_id IS NOT NULL AND d.state <> 'discarded'
+    LIMIT {BESIDE_MAX}"""
+#: What explains a person's shifts around a punch whose delivery was forgotten.
+_AROUND = f"""
+    SELECT p.order_at, p.seq FROM punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
+    WHERE p.user_id = ? AND p.order_at BETWEEN ? - {AROUND_S} AND ? + {AROUND_S} AND d.state <> 'discarded'
     LIMIT {BESIDE_MAX}"""
 _NEIGHBOUR = """
     SELECT p.order_at, p.seq FROM punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
@@ -89,7 +97,7 @@ _LAST_ATTEMPT = f"""
 _SET_STATE = """
     UPDATE deliveries SET state = ?, reason = ?, detail = ?, remote_id = ?, recorded_as = ?, changed_at = ?
     WHERE punch_seq = ?"""
-_BEGIN = "INSERT INTO attempts (punch_seq, pair_seq, kind, step, sent_at) VALUES (?, ?, ?, ?, ?)"
+_BEGIN = "INSERT INTO attempts (punch_seq, pair_seq, kind, step, sent_at, detail) VALUES (?, ?, ?, ?, ?, ?)"
 _FLY = """
     UPDATE deliveries SET state = 'in_flight', reason = NULL, detail = NULL, attempts = attempts + 1, attempt_id = ?,
         changed_at = ? WHERE punch_seq = ?"""
@@ -138,6 +146,11 @@ class LanePunch:
         """Whether its last request was sent and nobody knows what it did: it is looked up, never just sent again."""
         return self.attempt is not None and self.attempt.ended_at is None
 
+    @property
+    def forgotten(self) -> bool:
+        """Whether damage took what was known of its delivery: it may have been delivered long ago."""
+        return self.outcome_unknown and self.attempt is not None and self.attempt.detail == SALVAGED
+
 
 def unfinished_lanes(conn: sqlite3.Connection) -> list[str]:
     """user_ids of all people with a punch that is neither delivered nor discarded."""
@@ -157,8 +170,8 @@ def count_reviews(conn: sqlite3.Connection) -> int:
 def load_lane(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
     """The person's unfinished punches, and of the others those right before and right after each, in lane order.
 
-    Beside a request whose outcome is not known also those whose shifts could be taken for what it wrote. Discarded
-    punches are left out, as if they were not there.
+    Beside a request whose outcome is not known also those whose shifts could be taken for what it wrote, and beside one
+    that is `forgotten` all of its days. Discarded punches are left out, as if they were not there.
     """
     return _with_context(conn, user_id, conn.execute(_LANE_UNFINISHED, (user_id,)).fetchall())
 
@@ -180,8 +193,11 @@ def _with_context(conn: sqlite3.Connection, user_id: str, chosen: list[tuple[flo
     for order_at, seq in chosen:
         for neighbour in (_BEFORE, _AFTER):
             places.update(conn.execute(neighbour, (user_id, order_at, seq)))
-    wanted = {seq for _, seq in chosen}
-    return [_lane_punch(conn, seq, context=seq not in wanted) for _, seq in sorted(places)]
+    wanted = {seq: _lane_punch(conn, seq, context=False) for _, seq in chosen}
+    for order_at, seq in chosen:
+        if wanted[seq].forgotten:
+            places.update(conn.execute(_AROUND, (user_id, order_at, order_at)))
+    return [wanted.get(seq) or _lane_punch(conn, seq, context=True) for _, seq in sorted(places)]
 
 
 def _lane_punch(conn: sqlite3.Connection, seq: int, *, context: bool) -> LanePunch:
@@ -239,7 +255,7 @@ def release(conn: sqlite3.Connection, punch_id: str, *, at: float, by: str = "au
         punch = entry.punch
         assert punch.direction is not None, "without a direction it cannot go"
         kind, step = doubtful_step(punch.user_id, punch.occurred_at, punch.direction.value, punch.job_id)
-        begin_attempt(conn, kind, step, [punch_id], at)
+        begin_attempt(conn, kind, step, [punch_id], at, detail=SALVAGED)
 
 
 def doubtful_step(user_id: str, at: float, direction: str, job_id: str | None) -> tuple[str, dict[str, Any]]:
@@ -265,11 +281,18 @@ def _is_open(conn: sqlite3.Connection, seq: int) -> bool:
 
 
 def begin_attempt(
-    conn: sqlite3.Connection, kind: str, step: dict[str, Any], punch_ids: Sequence[str], sent_at: float
+    conn: sqlite3.Connection,
+    kind: str,
+    step: dict[str, Any],
+    punch_ids: Sequence[str],
+    sent_at: float,
+    *,
+    detail: str | None = None,
 ) -> int:
     """Journal a request before it leaves: one punch, or the clock-in and clock-out of a pair; they become `in_flight`.
 
-    The attempt's id. An attempt whose answer is still unknown must be ended first (AssertionError).
+    The attempt's id. `detail` SALVAGED: it stands for one that was forgotten. An attempt whose answer is still unknown
+    must be ended first (AssertionError).
     """
     assert 1 <= len(punch_ids) <= 2, "an attempt covers a punch or a pair"
     seqs = []
@@ -280,7 +303,7 @@ def begin_attempt(
         assert not _is_open(conn, punch.seq), f"the last attempt for {punch_id} has no outcome yet"
         seqs.append(punch.seq)
     pair = seqs[1] if len(seqs) == 2 else None
-    attempt_id = conn.execute(_BEGIN, (seqs[0], pair, kind, to_json(step), sent_at)).lastrowid
+    attempt_id = conn.execute(_BEGIN, (seqs[0], pair, kind, to_json(step), sent_at, detail)).lastrowid
     assert attempt_id is not None
     conn.executemany(_FLY, [(attempt_id, sent_at, seq) for seq in seqs])
     return attempt_id

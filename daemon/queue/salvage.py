@@ -3,9 +3,9 @@
 The damaged files are never changed: the new database is built whole beside them and checked, then they are set aside
 into a folder, and only then it takes the old name. Cut off anywhere, the next start goes on from there.
 
-A punch whose delivery is not known to be settled enters as `in_flight`, with an attempt of unknown outcome: what the
-timesheet shows decides, nothing is sent blindly. One whose time or direction is missing waits for it and is looked up
-then; one that is not as it was stored goes to review.
+A punch whose delivery is not known to be settled enters as `in_flight`, with an attempt of unknown outcome that says so
+(SALVAGED): what the timesheet shows decides, nothing is sent blindly, nor where a shift of that day is unexplained. One
+whose time or direction is missing waits for it and is looked up then; one that is not as it was stored goes to review.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from daemon.errors import DamagedError
-from daemon.model import PunchState
+from daemon.model import PunchState, RecordedAs
 from daemon.queue import chain
 from daemon.queue.chain import PUNCH_FACTS, TAP_FACTS
 from daemon.queue.copying import read_all, sync_directory
-from daemon.queue.deliveries import SALVAGED, begin_attempt, doubtful_step, set_state
+from daemon.queue.deliveries import SALVAGED, begin_attempt, doubtful_step, end_attempt, set_state
 from daemon.queue.lines import Record
 from daemon.queue.opening import connect, create
 from daemon.queue.records import get_setting, journal, put_setting
@@ -467,6 +467,8 @@ class _Builder:
         if row["state"] != "held" and known and direction is not None and (last is None or last[1] is not None):
             row["attempt_id"] = self._doubtful_attempt(seq, user_id, at, direction, job_id)
             row["attempts"] = (row["attempts"] or 0) + 1
+        elif last is not None and last[1] is None:  # it was out when last seen, which may be long ago
+            self._conn.execute("UPDATE attempts SET detail = ? WHERE id = ?", (SALVAGED, last[0]))
         if not self._insert("deliveries", tuple(row), list(row.values())):
             row |= {"state": "review", "reason": "salvaged", "detail": None}
             self._insert("deliveries", tuple(row), list(row.values()))
@@ -475,8 +477,8 @@ class _Builder:
         """A request that may have been out: what it would have wanted is looked for on the timesheet first."""
         kind, step = doubtful_step(user_id, at, direction, job_id)
         cursor = self._conn.execute(
-            "INSERT INTO attempts (punch_seq, kind, step, sent_at) VALUES (?, ?, ?, ?)",
-            (seq, kind, json.dumps(step, sort_keys=True), max(at, self._now)),
+            "INSERT INTO attempts (punch_seq, kind, step, sent_at, detail) VALUES (?, ?, ?, ?, ?)",
+            (seq, kind, json.dumps(step, sort_keys=True), max(at, self._now), SALVAGED),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -528,35 +530,56 @@ class _Builder:
         return int(self._conn.execute(statement).fetchone()[0])
 
 
-def doubt(conn: sqlite3.Connection, marks: list[Record], seen: Seen) -> None:
-    """The copy says of these punches that they are finished, the database has forgotten it: the timesheet decides.
+def recall(conn: sqlite3.Connection, marks: list[Record], seen: Seen) -> None:
+    """The copy says of these punches that they are finished, the database has forgotten it.
 
-    Only of what was discarded it can say nothing: that one stays discarded, or it would be sent after all.
+    A mark of a delivery is believed: it is written when the delivery has been proven and stored, its line has a
+    checksum, and nothing comes after a delivery that a database could know better. To look it up instead would send it
+    again where a manager has changed or deleted its shift since. So is a mark of a decision not to send. One that does
+    not say what the delivery was recorded as is looked up.
     """
     conn.execute("BEGIN IMMEDIATE")
     try:
-        for mark in marks:
-            row = conn.execute(
-                "SELECT p.user_id, p.occurred_at, p.direction, p.job_id, d.state, a.id IS NOT NULL AND a.ended_at IS "
-                "NULL FROM punches p JOIN deliveries d ON d.punch_seq = p.seq LEFT JOIN attempts a ON a.id = "
-                "d.attempt_id WHERE p.id = ?", (mark["id"],)
-            ).fetchone()  # fmt: skip
-            if row is None or row[4] in (*_FINISHED, "in_flight"):
-                continue
-            if mark["state"] == "discarded":
-                set_state(conn, mark["id"], PunchState.DISCARDED, at=seen.wall_s if seen.known else mark["at"],
-                          reason=mark.get("reason"), detail=mark.get("detail"))  # fmt: skip
-                continue
-            if row[2] is None or row[5]:
-                continue
-            kind, step = doubtful_step(*row[:4])
-            begin_attempt(conn, kind, step, [mark["id"]], max(row[1], seen.wall_s if seen.known else mark["at"]))
-            journal(conn, seen.wall_s, "automatic", "delivery.doubted", mark["id"], {"copy": mark["state"]})
+        out = {attempt for mark in marks if (attempt := _recall(conn, mark, seen)) is not None}
+        for attempt in sorted(out):
+            if not conn.execute(_STILL_OUT, (attempt,)).fetchone()[0]:
+                end_attempt(conn, attempt, "recalled", at=seen.wall_s if seen.known else marks[-1]["at"])
         conn.execute("COMMIT")
     except BaseException:
         if conn.in_transaction:
             conn.execute("ROLLBACK")
         raise
+
+
+#: Of a pair, one may be recalled and the other still be in doubt.
+_STILL_OUT: Final = """
+    SELECT EXISTS (SELECT 1 FROM attempts a JOIN deliveries d ON d.punch_seq IN (a.punch_seq, a.pair_seq)
+                   WHERE a.id = ? AND d.attempt_id = a.id AND d.state NOT IN ('delivered', 'discarded'))"""
+
+
+def _recall(conn: sqlite3.Connection, mark: Record, seen: Seen) -> int | None:
+    """Carry one mark out; the request of that punch whose outcome the database did not know, if there was one."""
+    row = conn.execute(
+        "SELECT p.user_id, p.occurred_at, p.direction, p.job_id, d.state, a.id FROM punches p JOIN deliveries d ON "
+        "d.punch_seq = p.seq LEFT JOIN attempts a ON a.id = d.attempt_id AND a.ended_at IS NULL WHERE p.id = ?",
+        (mark["id"],),
+    ).fetchone()
+    if row is None or row[4] in _FINISHED:
+        return None
+    *punch, state, out = row
+    at, detail, remote_id = seen.wall_s if seen.known else mark["at"], mark.get("detail"), mark.get("remote_id")
+    if mark["state"] == "discarded":
+        if state == "in_flight":  # its outcome was known when that was decided
+            set_state(conn, mark["id"], PunchState.REVIEW, at=at, reason="outcome_unclear")
+        set_state(conn, mark["id"], PunchState.DISCARDED, at=at, reason=mark.get("reason"), detail=detail)
+    elif mark.get("recorded_as") in tuple(RecordedAs):
+        as_ = RecordedAs(mark["recorded_as"])
+        set_state(conn, mark["id"], PunchState.DELIVERED, at=at, detail=detail, remote_id=remote_id, recorded_as=as_)
+    elif out is None and punch[2] is not None:
+        kind, step = doubtful_step(*punch)
+        begin_attempt(conn, kind, step, [mark["id"]], max(punch[1], at), detail=SALVAGED)
+    journal(conn, at, "automatic", "delivery.recalled", mark["id"], {"copy": mark["state"]})
+    return None if out is None else int(out)
 
 
 def _stands(record: Record) -> Record:

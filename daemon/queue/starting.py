@@ -16,7 +16,7 @@ from daemon.errors import DamagedError, ForeignDatabaseError, NewerSchemaError
 from daemon.queue.copying import BeyondError, Copy, compare_file, read_all, read_end
 from daemon.queue.migrations import migrations, schema_version
 from daemon.queue.opening import connect, explained, open_file, stopped_in_order
-from daemon.queue.salvage import Seen, doubt, finish, marker, salvage
+from daemon.queue.salvage import Seen, finish, marker, recall, salvage
 from daemon.queue.verify import altered_unfinished
 from daemon.queue.wreck import Wreck, is_ours
 
@@ -65,7 +65,7 @@ def _opened(path: Path, copy: Copy, seen: Seen) -> tuple[sqlite3.Connection, boo
         with explained(path):
             copy.start(conn)
             if copy.ahead:
-                doubt(conn, copy.ahead, seen)
+                recall(conn, copy.ahead, seen)
                 copy.follow(conn)
     except BaseException:
         copy.close()

@@ -7,6 +7,7 @@ from functools import partial
 from tests.mutants.mutant import Mutant
 from tests.mutants.tests_of import (
     ANSWERS,
+    CHANGED,
     CLIENT,
     DAYS,
     DECIDE,
@@ -201,6 +202,38 @@ MUTANTS = (
         after="follow_redirects=True,",
         proofs=(f"{CLIENT}::test_a_redirect_is_not_followed_with_the_key",),
         unseen="the simulated service is one host, and the key is not seen leaving it",
+    ),
+    _answer(
+        id="forgotten-and-moved",
+        row="unknown",
+        breaks="What damage made forgotten is sent again beside the shift that a manager has moved.",
+        file=_UNKNOWN,
+        before="if isinstance(found, Absent) and walk.lane[index].forgotten:",
+        after="if False:",
+        proofs=(
+            f"{PLANNER}::test_a_forgotten_clock_in_goes_again_only_where_the_day_is_explained",
+            f"{CHANGED}::test_a_forgotten_delivery_is_not_made_again_beside_the_changed_one",
+        ),
+        unseen="no week damages the database",
+    ),
+    _answer(
+        id="lost-and-moved",
+        row="unknown",
+        breaks="A request whose answer was lost is sent again beside its shift, which was moved before the look-up.",
+        file="daemon/delivery/matching.py",
+        before="return abs(record.start - record.created_at) > ARRIVED_S",
+        after="return False",
+        proofs=(f"{CHANGED}::test_what_was_out_when_the_power_went_and_was_moved_before_it_came_back",),
+    ),
+    _answer(
+        id="copys-delivery-looked-up",
+        row="unknown",
+        breaks="A delivery that only the second copy knows of is looked up, and sent again where its shift was moved.",
+        file="daemon/queue/salvage.py",
+        before='elif mark.get("recorded_as") in tuple(RecordedAs):',
+        after="elif False:",
+        proofs=(f"{CHANGED}::test_a_delivery_that_only_the_copy_knows_is_believed",),
+        unseen="no week damages the database",
     ),
     _answer(
         id="one-look-is-enough",

@@ -22,6 +22,7 @@ from daemon.queue import people
 from daemon.queue.database import Database
 from daemon.queue.deliveries import History, history
 from daemon.queue.queue import NewPunch, find_punch, insert_punch, insert_tap, list_punches
+from daemon.queue.salvage import Seen
 from daemon.timesheets.connecteam.timesheet import ConnecteamTimesheet
 from drivers.reader import Evidence, Tap
 from sandbox.handle import TIME_CLOCK_ID, Sandbox
@@ -60,6 +61,8 @@ class Bench:
         self.directory = directory
         self.policy = policy or Policy()
         self.per_minute = per_minute
+        #: Where the second copy is; None: there is none.
+        self.copy: Path | None = None
         self._numbers = itertools.count(1)
         self._task: asyncio.Task[None] | None = None
         for user_id, name in ((ANNA, "Anna"), (BOB, "Bob"), (CARL, "Carl")):
@@ -69,7 +72,8 @@ class Bench:
 
     async def start(self) -> None:
         """Open and run, as a service would after a start."""
-        self.db = await Database.open(self.directory / "punchd.db", inline=True)
+        seen = Seen(self.clock.true_now, known=True)
+        self.db = await Database.open(self.directory / "punchd.db", inline=True, copy=self.copy, seen=seen)
         await self.db.write(self._hire)
         self.timekeeper = Timekeeper(self.clock)
         self.alarms = Alarms(self.timekeeper.now)

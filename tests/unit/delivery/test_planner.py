@@ -11,7 +11,7 @@ from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Policy
 from daemon.delivery.reviewing import rested
 from daemon.model import PunchState, RecordedAs
-from daemon.queue.deliveries import LanePunch
+from daemon.queue.deliveries import SALVAGED, LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift
 from tests.support.lanes import at, moment, punch, second, seen, shift, tried
 
@@ -462,6 +462,75 @@ def test_something_that_resembles_it_is_never_doubled():
     lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.0)]
     plan = plan_lane(lane, seen(8.2, shift("x", 8.05)), moment(8.21), POLICY)
     assert verdicts(plan) == [("in-8", "review", "outcome_unclear")]
+
+
+def forgotten(entry: LanePunch, step: OpenShift | EndShift) -> LanePunch:
+    """In flight since a salvage at 20:00, which does not know whether anything was ever sent."""
+    made = tried(entry, step, 20, attempt_id=entry.punch.seq)
+    assert made.attempt is not None
+    return replace(made, attempt=replace(made.attempt, detail=SALVAGED))
+
+
+@pytest.mark.parametrize(
+    ("shown", "state"),
+    [
+        ([], "pending"),
+        ([shift("x", 10, 12, created=8.0)], "review"),
+        ([shift("x", 10, 12)], "review"),
+        ([shift("x", 10, created=8.0, started_by="admin")], "review"),
+        ([shift("x", 10, 12, created=7.0)], "pending"),  # it was there before the tap
+        ([shift("x", 13, 17, created=13.0)], "pending"),  # another clock-in's, to the second
+        ([shift("late", 18, 19, created=18.0)], "pending"),  # another's, by its id
+        ([shift("night", -20, -12, created=8.0)], "pending"),  # of another day
+    ],
+)
+def test_a_forgotten_clock_in_goes_again_only_where_the_day_is_explained(shown, state):
+    """Any shift of that day which is nobody else's may be what became of it."""
+    lane = [
+        forgotten(punch("in", 8), OpenShift("7", second(8))),
+        forgotten(punch("out", 12), EndShift("7", second(12), "")),
+        forgotten(punch("in", 13), OpenShift("7", second(13))),
+        forgotten(punch("out", 17), EndShift("7", second(17), "")),
+        replace(punch("in", 18.2, DELIVERED, shift="late"), context=True),
+    ]
+    plan = plan_lane(lane, seen(20.5, *shown), moment(20.6), POLICY)
+    assert (plan.verdicts[0].punch_id, plan.verdicts[0].state) == ("in-8", state)
+
+
+@pytest.mark.parametrize(
+    ("shown", "state"),
+    [
+        ([shift("open", 11)], "pending"),
+        ([shift("open", 11), shift("x", 5, 9, by="admin")], "review"),
+        ([shift("open", 11), shift("x", 5, 9, by="mobile")], "pending"),  # the person's own doing
+        ([shift("open", 11), shift("y", 6, 7, by="admin")], "pending"),  # its end is another clock-out's
+    ],
+)
+def test_a_forgotten_clock_out_of_a_foreign_shift_does_not_end_another(shown, state):
+    """It may have ended a shift whose end was moved since."""
+    lane = [
+        replace(punch("out", 7, DELIVERED, shift="y"), context=True),
+        forgotten(punch("out", 12), EndShift("7", second(12), "")),
+    ]
+    plan = plan_lane(lane, seen(20.5, *shown), moment(20.6), POLICY)
+    assert (plan.verdicts[0].punch_id, plan.verdicts[0].state) == ("out-12", state)
+
+
+@pytest.mark.parametrize(
+    ("record", "state"),
+    [
+        (shift("x", 10, 12, created=8.005), "review"),
+        (shift("x", 8.1, 12, created=8.005, started_by="admin"), "review"),
+        (shift("x", 10, 12, created=8.2), "pending"),  # made long after our request
+        (shift("x", 10, 12, created=7.9), "pending"),  # and long before
+        (shift("x", 8.3, None, created=8.301, started_by="mobile"), "pending"),
+    ],
+)
+def test_a_lost_request_that_was_moved_before_it_was_looked_up(record, state):
+    """A shift made in the moment of our request, with another start since, is not doubled."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.0)]
+    plan = plan_lane(lane, seen(12.5, record), moment(12.6), POLICY)
+    assert verdicts(plan)[0][1] == state
 
 
 def test_a_rounded_clock_in_made_after_our_request_is_ours():
