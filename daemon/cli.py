@@ -66,19 +66,32 @@ def cmd_run(path: Path, log_level: str | None, log_format: str) -> None:
 
 
 @root.command(
-    "check", epilog=_example("punchd check --config /etc/punchd/punchd.toml", "punchd check --config f --json")
+    "check",
+    short_help="Name every problem of a configuration.",
+    epilog=_example("punchd check --config /etc/punchd/punchd.toml", "punchd check --config f --json"),
 )
 @_config
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 def cmd_check(path: Path, as_json: bool) -> None:
-    """Validate everything and print all problems, each with file, key and remedy; exit 0 or 78."""
-    problems = examine(path).problems
+    """Validate everything and print all problems, each with file, key and remedy; exit 0 or 78.
+
+    Where there is none, it advises against what works but is often regretted; that is no problem.
+    """
+    from daemon.config_advice import advise
+    from daemon.config_secrets import as_the_unit_sees
+
+    examined = examine(path, as_the_unit_sees(os.environ))
+    problems, advice = examined.problems, advise(examined.config) if examined.config else ()
     if as_json:
         told = [{"file": str(p.file), "key": p.key, "problem": p.text, "remedy": p.remedy} for p in problems]
-        click.echo(json.dumps({"file": str(path), "valid": not problems, "problems": told}))
+        advised = [{"file": str(a.file), "key": a.key, "advice": a.text, "remedy": a.remedy} for a in advice]
+        document = {"file": str(path), "valid": not problems, "problems": told, "advice": advised}
+        click.echo(json.dumps(document))
     else:
         for problem in problems:
             click.echo(str(problem))
+        for one in advice:
+            click.echo(f"advice: {one}")
         click.echo(f"{path}: {f'{len(problems)} problem(s)' if problems else 'no problems found'}")
     sys.exit(EXIT_CONFIGURATION if problems else 0)
 

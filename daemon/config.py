@@ -225,9 +225,11 @@ def _directory_problems(raw: Raw, environment: Mapping[str, str]) -> list[Proble
         if raw.section("kiosk").get(key, "") is None and key in raw.given("kiosk"):
             continue  # its value was wrong and has been named already
         path = _directory(raw, key, environment)
-        if path.exists() and not path.is_dir():
+        # Not Path.exists: it raises where this user may not even look.
+        there = os.path.lexists(path)
+        if there and not os.path.isdir(path):
             problems.append(raw.problem(f"kiosk.{key}", f"{path} is not a directory", "give a directory"))
-        elif path.exists() and key == "state_dir" and not os.access(path, os.W_OK | os.X_OK):
+        elif there and key == "state_dir" and not os.access(path, os.W_OK | os.X_OK):
             remedy = "give it to the user of the service (chown punchd:), mount it writable, or name another"
             problems.append(raw.problem(f"kiosk.{key}", f"cannot write in {path} as this user", remedy))
     return problems
@@ -240,7 +242,7 @@ def _copy_problems(raw: Raw) -> list[Problem]:
         return []
     if not path.is_absolute():
         return [raw.problem("copy.path", f'"{path}" is not a whole path', "begin it with /")]
-    if path.exists() and not path.is_file():
+    if os.path.lexists(path) and not os.path.isfile(path):
         return [raw.problem("copy.path", f"{path} is not a file", "name a file in a directory of that medium")]
     if path.name in ("punchd.db", "punchd.db-wal", "punchd.lock"):
         return [raw.problem("copy.path", f"{path} has the name of another file of punchd", "call it punchd.copy")]

@@ -58,7 +58,7 @@ def _command_problems(raw: Raw, program: Path) -> list[Problem]:
     key = "alerts.command"
     if not program.is_absolute():
         return [raw.problem(key, f'"{program}" is not a whole path', "begin it with /; no shell looks for it")]
-    if not program.is_file():
+    if not os.path.isfile(program):  # unlike Path.is_file it does not raise where this user may not look
         return [raw.problem(key, f"{program} does not exist", "install it, or name the right file")]
     if not os.access(program, os.X_OK):
         return [raw.problem(key, f"{program} cannot be executed by this user", f"chmod 755 {program}")]

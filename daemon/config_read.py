@@ -28,8 +28,12 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
-        where = f"{self.file}: {self.key}" if self.key else str(self.file)
-        return f"{where}: {self.text}; {self.remedy}"
+        return f"{located(self.file, self.key)}: {self.text}; {self.remedy}"
+
+
+def located(file: Path, key: str) -> str:
+    """Where something stands, as people are shown it."""
+    return f"{file}: {key}" if key else str(file)
 
 
 @dataclass(slots=True)

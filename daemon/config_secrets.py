@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from daemon.config_read import Problem, Raw
 
 #: The name of the systemd credential (LoadCredential=connecteam-api-key:…).
 CREDENTIAL = "connecteam-api-key"
+#: Where systemd has the unit's credentials while it runs, and where it takes them from.
+PLACES = (Path("/run/credentials/punchd.service"), Path("/etc/credstore"))
 #: No key or secret is longer; a file that is, was named by mistake.
 _SECRET_MAX = 4096
 
@@ -29,7 +32,7 @@ def find_credentials(raw: Raw, environment: Mapping[str, str]) -> tuple[Credenti
     values, given = raw.section("connecteam"), raw.given("connecteam")
     folder = environment.get("CREDENTIALS_DIRECTORY", "")
     credential = Path(folder) / CREDENTIAL if folder else None
-    if credential is not None and not credential.exists():
+    if credential is not None and not _is_there(credential):
         credential = None
     oauth = {"oauth_client_id", "oauth_client_secret_file"} & given
     sources = [name for name in ("api_key_file",) if name in given]
@@ -53,6 +56,26 @@ def find_credentials(raw: Raw, environment: Mapping[str, str]) -> tuple[Credenti
         # The directory is systemd's own and closed to others, whatever the mode of the file in it.
         problems += secret_problems(raw, f"credential {CREDENTIAL}", credential, guarded=True)
     return Credentials(key_file or credential, values.get("oauth_client_id"), secret_file), problems
+
+
+def as_the_unit_sees(environment: Mapping[str, str], places: Iterable[Path] = PLACES) -> dict[str, str]:
+    """The environment with the credential that the unit gets, for a command that is typed beside it.
+
+    As far as this user may look: the places are root's.
+    """
+    found = [str(place) for place in places if os.path.lexists(place / CREDENTIAL)]
+    return {"CREDENTIALS_DIRECTORY": found[0], **environment} if found else dict(environment)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether anything is there; what may not be looked at is, and is told of when it is read."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def secret_problems(raw: Raw, key: str, path: Path, *, guarded: bool = False) -> list[Problem]:

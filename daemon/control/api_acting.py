@@ -88,7 +88,7 @@ async def api_sync_resume(call: Call) -> Answer:
 async def _punch(call: Call, punch_id: str) -> Answer:
     punch = await call.kiosk.database.read(lambda conn: queue.find_punch(conn, punch_id))
     if punch is None:
-        raise NotFoundError(f"Cannot find punch {punch_id}; see punchctl punches list.")
+        raise NotFoundError(f"cannot find punch {punch_id}; see punchctl punches list")
     return Document(views.punch_view(punch))
 
 

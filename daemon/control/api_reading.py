@@ -153,7 +153,7 @@ async def find_one(call: Call) -> tuple[Punch, deliveries.History]:
 
     found = await call.kiosk.database.read(read)
     if found is None:
-        raise NotFoundError(f"Cannot find punch {punch_id}; see punchctl punches list.")
+        raise NotFoundError(f"cannot find punch {punch_id}; see punchctl punches list")
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from daemon import __version__
 from daemon.control.client import RefusedByDaemonError, SocketPathError, UnreachableError
 from daemon.control.commands.audit import cmd_audit
 from daemon.control.commands.base import FailedError, Run, common, print_json
@@ -49,6 +50,7 @@ class _Root(click.Group):
 
 
 @click.group("punchctl", cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="punchctl")
 @common
 def root() -> None:
     """Talk to punchd on this kiosk: is it working, who is in, what needs a person.

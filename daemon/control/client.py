@@ -271,7 +271,7 @@ class Client:
         path = self.path
         if isinstance(error, PermissionError):
             return UnreachableError(f"cannot use {path}: permission denied; use sudo, or join the socket's group")
-        if path.exists() and not path.is_socket():
+        if os.path.exists(path) and not path.is_socket():
             return SocketPathError(f"cannot use {path}: it is no socket; set --socket or PUNCHD_SOCKET to punchd's")
         if isinstance(error, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
             return UnreachableError(

@@ -84,8 +84,10 @@ def _remedy_of(error: PunchdError) -> str:
     """What the message ends with; by convention that is the remedy (daemon/errors.py)."""
     if error.code in REASONS:
         return REASONS[error.code].remedy
+    if "\n" in error.message:
+        return "Mend the lines that are named, then try again."
     ends = [error.message.rfind(mark) + len(mark) for mark in ("; ", ". ") if mark in error.message]
     last = error.message[max(ends) :] if ends else ""
     if last:
         return last[0].upper() + last[1:]
-    return "See what exists: punchctl status, employees list, badges list, punches list."
+    return "See what exists: punchctl employees list, punchctl badges list, punchctl punches list."

@@ -127,6 +127,11 @@ def span(seconds: float) -> str:
     return "0 s"
 
 
+def counted(number: int, word: str, many: str | None = None) -> str:
+    """So many of something: `1 tap`, `2 taps`; `many` where that does not end in s."""
+    return f"{number} {word if number == 1 else many or word + 's'}"
+
+
 def printable(text: str) -> str:
     """The text on one line, without anything that steers a terminal: names and the server's words come from others."""
     return "".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daemon.control.render import Look, printable, span
+from daemon.control.render import Look, counted, printable, span
 
 Json = Mapping[str, Any]
 _WAYS = {"clock_in": "in", "clock_out": "out"}
@@ -30,10 +30,11 @@ def status_screen(status: Json, look: Look) -> str:
 
 def verdict(status: Json, look: Look) -> str:
     """The first line: is it working."""
-    state, waiting = status["state"], _waiting(status["queue"])
+    state, waiting, review = status["state"], _waiting(status["queue"]), _review(status["queue"])
     name = look.paint(printable(status["name"]), "strong")
+    online = ", ".join([*([f"{waiting} to deliver"] if waiting else []), *([review] if review else [])])
     said = {
-        "online": "online: all that was tapped is on the timesheet" if not waiting else f"online: {waiting} to deliver",
+        "online": f"online: {online or 'all that was tapped is on the timesheet'}",
         "offline": f"offline: taps are taken and kept, {waiting or 'nothing'} to deliver when the service is back",
         "paused": f"paused by a person: taps are taken and kept, {waiting or 'nothing'} to deliver",
         "halted": f"HALTED: taps are taken and kept, {waiting or 'nothing'} to deliver, but the service refuses us",
@@ -60,9 +61,8 @@ def advise(status: Json) -> list[str]:
             advice.append(f"Reader {reader['name']} is {reader['state']}{detail}: check its cable; punchctl readers")
     if not status["readers"]:
         advice.append("No reader is configured: add [[readers]] to the configuration.")
-    if status["queue"]["review"]:
-        count = status["queue"]["review"]
-        advice.append(f"{count} {'punch needs' if count == 1 else 'punches need'} a person: punchctl review list")
+    if status["queue"]["review"] and "review_waiting" not in told:
+        advice.append(f"{_review(status['queue'])}: punchctl review list")
     if status["state"] == "paused":
         advice.append("Delivery is paused: punchctl sync resume")
     return advice
@@ -88,7 +88,7 @@ def _facts(status: Json, look: Look) -> list[tuple[str, str]]:
         facts.append(
             (
                 "" if i else "readers",
-                f"{reader['name']} ({reader['driver']}) {reader['state']}{since}, {reader['taps']} taps",
+                f"{reader['name']} ({reader['driver']}) {reader['state']}{since}, {counted(reader['taps'], 'tap')}",
             )
         )
     facts.append(("running", f"{span(status['uptime_s'])}, punchd {status['version']}, {status['timezone']}"))
@@ -102,7 +102,12 @@ def _row(look: Look, name: str, text: str) -> str:
 
 def _waiting(queue: Json) -> str:
     count = queue["pending"] + queue["held"] + queue["in_flight"]
-    return f"{count} {'punch' if count == 1 else 'punches'}" if count else ""
+    return counted(count, "punch", "punches") if count else ""
+
+
+def _review(queue: Json) -> str:
+    count = queue["review"]
+    return counted(count, "punch needs a person", "punches need a person") if count else ""
 
 
 def _clock(clock: Json) -> str:
@@ -174,11 +179,15 @@ def punch_screen(punch: Json, look: Look) -> str:
     ]
     lines += [_row(look, name, text) for name, text in facts if text]
     history = punch["history"]
-    told = [(line["at"], _journal_line(line)) for line in history["journal"]]
-    told += [(attempt["sent_at"], _attempt_line(attempt)) for attempt in history["attempts"]]
+    # Within one second what settles a request comes after it.
+    told = [
+        (line["at"], 2 if (line.get("data") or {}).get("from") == "in_flight" else 0, _journal_line(line))
+        for line in history["journal"]
+    ]
+    told += [(attempt["sent_at"], 1, _attempt_line(attempt)) for attempt in history["attempts"]]
     if told:
         lines += ["", look.paint("History", "strong")]
-        for at, text in sorted(told, key=lambda entry: entry[0] or ""):
+        for at, _, text in sorted(told, key=lambda entry: (entry[0] or "", entry[1])):
             first, *rest = look.wrapped(text, " " * 18).split("\n")
             lines += [f"  {look.exact(at):<16}{first[18:]}", *rest]
     return "\n".join(lines)
@@ -285,7 +294,13 @@ def tap_screen(answer: Json, look: Look) -> str:
     punch, result = answer["punch"], answer["result"]
     reason = f" ({answer['reason']})" if answer["reason"] else ""
     if punch is None:
-        return f"{result}{reason}"
+        # Here and not on top: no other screen needs the list.
+        from daemon.reasons import REASONS
+
+        known = REASONS.get(answer["reason"] or "")
+        told = [f"{result}{reason}: {known.text}" if known else f"{result}{reason}"]
+        told += [f"-> {known.remedy}"] if known and result != "repeat" else []
+        return "\n".join(look.wrapped(line, "  " * number) for number, line in enumerate(told))
     way = {"clock_in": "in", "clock_out": "out"}.get(punch["direction"], "in or out, not decided yet")
     return look.wrapped(
         f"{result}{reason}: {punch['name']} {way} at {look.exact(punch['occurred_at'])}, punch {punch['id']}"

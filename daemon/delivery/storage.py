@@ -274,7 +274,7 @@ def set_paused(conn: sqlite3.Connection, paused: bool, at: float, by: str) -> No
 def _existing(conn: sqlite3.Connection, punch_id: str) -> Punch:
     punch = find_punch(conn, punch_id)
     if punch is None:
-        raise NotFoundError(f"Cannot find a punch {punch_id}. List them with: punchctl punches list")
+        raise NotFoundError(f"cannot find punch {punch_id}; see punchctl punches list")
     return punch
 
 

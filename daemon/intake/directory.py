@@ -117,7 +117,7 @@ class Directory:
             old = find_employee(conn, user_id)
             if old is not None and old.removed_at is None:
                 raise RefusedError(
-                    f"cannot add {user_id}: they are {old.name} already; use employees import to change them",
+                    f"cannot add {user_id}: they are {old.name} already; use punchctl employees import to change them",
                     code="already_exists",
                 )
             put_employee(conn, user_id, name, job_id)
@@ -188,7 +188,9 @@ class Directory:
 
         def release(conn: sqlite3.Connection, own: str, desk: Desk) -> str:
             if not release_badge(conn, own, desk.now):
-                raise NotFoundError(f"cannot free badge {own}: it is neither assigned nor blocked; see badges list")
+                raise NotFoundError(
+                    f"cannot free badge {own}: it is neither assigned nor blocked; see punchctl badges list"
+                )
             journal(conn, desk.now, by, "badge.released", data={"badge": own})
             return own
 
@@ -250,7 +252,9 @@ def _canonical(badge: str) -> str:
 def _person(conn: sqlite3.Connection, user_id: str) -> Employee:
     employee = find_employee(conn, user_id)
     if employee is None or employee.removed_at is not None:
-        raise NotFoundError(f"cannot find employee {user_id}; see employees list, or add them first (employees add)")
+        raise NotFoundError(
+            f"cannot find employee {user_id}; see punchctl employees list, or add them first (punchctl employees add)"
+        )
     return employee
 
 

@@ -53,7 +53,9 @@ class Enrolments:
         finally:
             if taken is not None:
                 taken.conclude(
-                    RefusedError("cannot enrol the badge: its tap was interrupted; look at badges list, then try again")
+                    RefusedError(
+                        "cannot enrol the badge: its tap was interrupted; look at punchctl badges list, then try again"
+                    )
                 )
 
     def withdraw(self, enrolment: Enrolment) -> bool:

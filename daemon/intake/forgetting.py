@@ -32,7 +32,7 @@ async def forget(database: Database, write: Write, user_id: str, now: float, by:
 
 def _begin(conn: sqlite3.Connection, user_id: str, now: float) -> Traces:
     if find_employee(conn, user_id) is None:
-        raise NotFoundError(f"cannot forget {user_id}: nobody of that id was ever here; see employees list")
+        raise NotFoundError(f"cannot forget {user_id}: nobody of that id was ever here; see punchctl employees list")
     return begin(conn, user_id, now)
 
 

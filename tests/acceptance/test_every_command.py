@@ -27,6 +27,7 @@ from typing import Any
 import click
 import pytest
 
+from daemon import __version__
 from daemon.control.cli import main, root
 from daemon.control.render import columns
 from daemon.control.routes import ROUTES, Access, Route
@@ -396,6 +397,20 @@ def test_help_shows_an_example_and_fits(name: str, capfd: pytest.CaptureFixture[
     assert [line for line in shown.splitlines() if columns(line) > 80] == []
 
 
+@pytest.mark.parametrize("group", ["", *sorted({name.split()[0] for name in EVERY if " " in name})])
+def test_the_list_of_commands_tells_each_to_its_end(group: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """What a list of commands says of each fits its line: nothing is cut off in the middle."""
+    assert main([*group.split(), "--help"]) == 0
+    listed = capfd.readouterr().out.split("Commands:\n")[1].splitlines()
+    assert [line for line in listed if line.endswith("...") or not line.endswith((".", ":"))] == []
+
+
+def test_version_is_told_without_a_daemon(capfd: pytest.CaptureFixture[str]) -> None:
+    """As any command does."""
+    assert main(["--version"]) == 0
+    assert capfd.readouterr().out == f"punchctl, version {__version__}\n"
+
+
 def test_status_and_tap_have_their_fields(scene: Scene) -> None:
     """Those of the promise at least, and every answer of a tap with the code it has."""
     status = scene.control.get("status")
@@ -405,7 +420,13 @@ def test_status_and_tap_have_their_fields(scene: Scene) -> None:
             assert inside is None or inside <= set(one), name
     assert status["state"] in ("online", "offline", "halted", "paused")
     seen = set()
-    for words, code in (("04FFFFFFFF", 0), (f"{ANNAS} --at {int(time.time()) + 4000}", 1), (ANNAS, 0), ("0C000030", 0)):
+    for words, code in (
+        ("04FFFFFFFF", 0),
+        (f"{ANNAS} --at {int(time.time()) + 4000}", 1),
+        (ANNAS, 0),
+        (ANNAS, 0),
+        ("0C000030", 0),
+    ):
         command = [sys.executable, "-m", "daemon.control.cli", "tap", *words.split(), "--reader", "front", "--json"]
         done = subprocess.run(command, env=clean(PUNCHD_SOCKET=scene.path()), capture_output=True, check=False)
         answer = json.loads(done.stdout)

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -23,12 +23,23 @@ from tests.support.sandbox_process import SandboxProcess, sandbox_process
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WALK = "Trying it without an account"
+#: The chapter that leads to a first punch.
+BOX = "On a Raspberry Pi"
+INSTALLED = "needs root and a box of its own: tests/integration/test_install.py, make test-vm"
 #: What is not typed here: why, and who types it.
 ELSEWHERE = {
     "make demo": "tests/acceptance/test_demo.py runs the demo",
     "make test": "is what runs this",
     ".venv/bin/python -m sandbox --files sandbox-files": "served here on free ports",
-    "git clone … && cd punchd && sudo make install": "needs root: tests/integration/test_install.py, make test-vm",
+    "git clone … && cd punchd && sudo make install": INSTALLED,
+    "sudo apt-get update": INSTALLED,
+    "sudo apt-get install git make tzdata python3-aiohttp python3-aiosqlite python3-click python3-httpx "
+    "python3-structlog": INSTALLED,
+    "sudo apt-get install pcscd libccid python3-pyscard polkitd python3-evdev": INSTALLED,
+    "sudo reboot": INSTALLED,
+    "sudo sh -c 'umask 077; cat > /etc/punchd/connecteam.key'": INSTALLED,
+    "sudo chown punchd /etc/punchd/connecteam.key": INSTALLED,
+    "sudo systemctl enable --now punchd": INSTALLED,
     "sudo apt-get install git make python3-venv gcc python3-dev swig libpcsclite-dev pkg-config pcscd": "needs root",
     "git clone … && cd punchd && make setup": "needs the network for its libraries; make test has run it",
     ".venv/bin/python -m pip install --editable '.[nfc,scanner]'": "needs the network; make test has run it",
@@ -124,7 +135,7 @@ def heard(going: subprocess.Popen[str], words: str) -> None:
 def test_no_line_is_passed_over():
     """Every line that the README has people type is typed here, or it says where else, or why it cannot be."""
     lines = command_lines(README)
-    here = [*command_lines(section(WALK)), *command_lines(section("Running a kiosk"))]
+    here = [*command_lines(section(WALK)), *command_lines(section("Running a kiosk")), *first_punch_lines()]
     assert [line for line in lines if line not in here and line not in ELSEWHERE] == []
     assert [line for line in ELSEWHERE if line not in lines] == [], "no such line any more"
     assert len(here) > 10
@@ -135,6 +146,60 @@ def test_the_walk_through_works_as_written(desk: Desk):
     with desk_serving(desk, [line for line in command_lines(section(WALK)) if line not in ELSEWHERE]):
         for line in command_lines(section("Running a kiosk")):  # the sockets of this kiosk stand in its own folder
             assert desk.type(line.replace("/run/punchd/", "kiosk-run/").replace("curl ", "curl --silent --fail "))
+
+
+def first_punch_lines() -> list[str]:
+    """What is typed on a new box once punchd is installed and started."""
+    return [line for line in command_lines(section(BOX)) if line.startswith("sudo punch")]
+
+
+def test_a_bare_box_comes_to_its_first_punch_as_written(desk: Desk) -> None:
+    """The chapter's configuration and lines, with people from the service and no file of them: Ada is in."""
+    (toml,) = [block for kind, block in blocks(section(BOX)) if kind == "toml"]
+    ours = {
+        "/etc/punchd/connecteam.key": "sandbox-files/connecteam.key",
+        "[connecteam]\n": f'[connecteam]\nbase_url = "{desk.sandbox.url}"\n',
+        "[kiosk]\n": '[kiosk]\nstate_dir = "state"\nruntime_dir = "run"\n',
+        'driver = "pcsc"': 'driver = "simulated"',
+    }
+    for theirs, mine in ours.items():
+        assert theirs in toml
+        toml = toml.replace(theirs, mine)
+    (desk.folder / "punchd.toml").write_text(toml)
+    desk.environment["PUNCHD_SOCKET"] = "run/control.sock"
+    told: dict[str, str] = {}
+    with desk.typing("punchd run --config punchd.toml") as going:
+        heard(going, "service.started")
+        for line in first_punch_lines():
+            if line == "sudo punchctl present":  # the hand of the enrolment may have tapped once more already
+                answer = json.loads(desk.type(f"punchctl tap {BADGE} --reader front --json"))
+                assert answer["result"] in ("accepted", "repeat")
+            typed = line.removeprefix("sudo ").replace("/etc/punchd/", "")
+            with tapping(desk) if "enroll" in line else nullcontext():
+                told[typed] = desk.type(typed, ends=(0, 1) if "doctor" in line else (0,))
+    assert "no problems found" in told["punchd check --config punchd.toml"]
+    assert "5 added" in told["punchctl employees sync"]
+    assert ADA in told["punchctl employees list"]
+    assert ADA in told["punchctl present"]
+    assert "Anna Visser" in told["punchctl punches list"]
+
+
+@contextmanager
+def tapping(desk: Desk) -> Iterator[None]:
+    """Hold a badge to the reader again and again, until somebody took it."""
+    over = threading.Event()
+
+    def on() -> None:
+        while not over.is_set():
+            desk.type(f"punchctl tap {BADGE} --reader front --json", ends=(0, 1))
+
+    hand = threading.Thread(target=on)
+    hand.start()
+    try:
+        yield
+    finally:
+        over.set()
+        hand.join()
 
 
 @contextmanager

@@ -373,11 +373,11 @@ async def test_an_enrolment_without_a_tap_is_refused_in_time(peopled: Stage) -> 
 async def test_a_kiosk_is_set_up_by_its_commands(stage: Stage) -> None:
     """Import (also from a pipe), assign, tap, list, review: each command's answer tells what it did."""
     ended = await punchctl("employees", "import", "-", socket_path=stage.control, stdin=CSV)
-    assert ended.out == "2 added, 0 changed, 0 unchanged, 1 badges, 0 punches\n"
+    assert ended.out == "2 added, 0 changed, 0 unchanged, 1 badge, 0 punches\n"
     await stage.kiosk.readers.tap("front", "AABBCCDD", None)
     assert "AABBCCDD" in (await punchctl("badges", "unknown", socket_path=stage.control)).out
     ended = await punchctl("badges", "assign", "AABBCCDD", "8", socket_path=stage.control)
-    assert ended.out == "AABBCCDD belongs to Grace Hopper (8); 1 kept taps became punches\n"
+    assert ended.out == "AABBCCDD belongs to Grace Hopper (8); 1 kept tap became a punch\n"
     punches = (await punchctl("punches", "list", "--employee", "8", "--json", socket_path=stage.control)).json
     assert [punch["occurred_at"] for punch in punches] == ["2026-11-21T08:00:00Z"]
     punch_id = punches[0]["id"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.clock import Timekeeper
+from daemon.clock import SystemClock, Timekeeper
 from drivers.reader import Evidence
 from tests.support.fake_clock import START, FakeClock
 
@@ -82,3 +82,17 @@ def test_another_boots_time_is_known_by_that_boots_trust_alone():
     assert timekeeper.trusted
     earlier = Evidence(START - HOUR, 5.0, "another boot", True)
     assert not timekeeper.best(earlier).known
+
+
+def test_the_boot_id_is_the_kernels_also_where_only_systemd_tells_it(tmp_path):
+    """From its file; where that is closed, as `%b` writes it: one boot has one form. Without either nothing starts."""
+    file, boot = tmp_path / "boot_id", "8dab3880-a730-4122-a285-0b85bcc359a8"
+    told = {"PUNCHD_BOOT_ID": boot.replace("-", "")}
+    assert SystemClock(file, told).now().boot_id == boot
+    file.write_text("11111111-2222-3333-4444-555555555555\n")
+    assert SystemClock(file, told).now().boot_id == "11111111-2222-3333-4444-555555555555"
+    file.unlink()
+    with pytest.raises(FileNotFoundError):
+        SystemClock(file, {})
+    with pytest.raises(ValueError, match="badly formed"):
+        SystemClock(file, {"PUNCHD_BOOT_ID": "%b"})

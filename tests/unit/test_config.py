@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
+import tempfile
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -324,3 +325,31 @@ def test_an_admin_group_must_exist(write):
     assert load(write(MINIMAL), {}).kiosk.admin_group is None
     problem = only(write(MINIMAL.replace("[kiosk]", '[kiosk]\nadmin_group = "nobody-has-this"')))
     assert (problem.key, problem.remedy) == ("kiosk.admin_group", "groupadd --system nobody-has-this")
+
+
+@pytest.mark.parametrize("name", ["closed", "x" * 300])
+def test_what_may_not_even_be_looked_at_is_a_problem_and_no_fault(name):
+    """A path in a directory that is closed to this user, or no path at all: named, each with its remedy."""
+    user = os.geteuid()
+    # pytest's own folders are closed to everybody else.
+    with tempfile.TemporaryDirectory() as folder:
+        place, path = Path(folder) / name, Path(folder) / "punchd.toml"
+        paths = (
+            f'state_dir = "{place / "state"}"\n[copy]\npath = "{place / "c"}"\n[alerts]\ncommand = ["{place / "a"}"]'
+        )
+        zone = 'timezone = "Europe/Amsterdam"'
+        path.write_text(MINIMAL.replace(zone, f"{zone}\n{paths}").replace('api_key_file = "key"', ""))
+        path.chmod(0o644)
+        Path(folder).chmod(0o755)
+        if name == "closed":
+            place.mkdir(mode=0o700 if user == 0 else 0)
+        try:
+            if user == 0:
+                os.seteuid(65534)
+            found = {one.key: one for one in problems(path, CREDENTIALS_DIRECTORY=str(place / "credentials"))}
+        finally:
+            os.seteuid(user)
+            if name == "closed":
+                place.chmod(0o700)
+    assert {"alerts.command", "credential connecteam-api-key"} <= set(found)
+    assert all(one.text and one.remedy for one in found.values())

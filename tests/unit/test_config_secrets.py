@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import examine
+from daemon.config_secrets import as_the_unit_sees
 
 BASE = """
 [kiosk]
@@ -131,3 +132,16 @@ def test_two_sources_are_one_too_many(place, tmp_path):
     assert keys(place("c.toml", with_file + pair)) == ["connecteam"]
     assert keys(place("c.toml", BASE + pair), CREDENTIALS_DIRECTORY=folder) == ["connecteam"]
     assert keys(place("c.toml", with_file + pair), CREDENTIALS_DIRECTORY=folder) == ["connecteam"]
+
+
+def test_a_command_typed_beside_the_unit_sees_its_credential(tmp_path):
+    """What the running unit has, else what it will get; what the environment says itself goes first."""
+    runs, stored = tmp_path / "run", tmp_path / "store"
+    places = (runs, stored)
+    assert as_the_unit_sees({"A": "b"}, places) == {"A": "b"}
+    for place in (stored, runs):
+        place.mkdir()
+        assert as_the_unit_sees({}, places) == ({} if place is stored else {"CREDENTIALS_DIRECTORY": str(stored)})
+        (place / "connecteam-api-key").write_text("k-123")
+        assert as_the_unit_sees({}, places) == {"CREDENTIALS_DIRECTORY": str(place)}
+    assert as_the_unit_sees({"CREDENTIALS_DIRECTORY": "/own"}, places) == {"CREDENTIALS_DIRECTORY": "/own"}

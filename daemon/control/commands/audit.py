@@ -11,7 +11,11 @@ from daemon.control import screens_timesheet as screens
 from daemon.control.commands.base import Instant, Run, common, example
 
 
-@click.command("audit", epilog=example("punchctl audit --since 2026-03-01T00:00:00+01:00 --differences", times=True))
+@click.command(
+    "audit",
+    short_help="Hold every punch of a time against the timesheet.",
+    epilog=example("punchctl audit --since 2026-03-01T00:00:00+01:00 --differences", times=True),
+)
 @click.option("--since", type=Instant(), required=True, help="Tapped then or later.")
 @click.option("--until", type=Instant(), help="Tapped before then (default: now).")
 @click.option("--employee", metavar="USER_ID", help="Only this person.")

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from daemon.control.doctor.findings import Finding
 
 
-@click.command("doctor", epilog=example("punchctl doctor", "punchctl doctor --config /etc/punchd/punchd.toml --json"))
+@click.command(
+    "doctor",
+    short_help="Find what is wrong, and how to mend it.",
+    epilog=example("punchctl doctor", "punchctl doctor --config /etc/punchd/punchd.toml --json"),
+)
 @click.option("--config", "config", metavar="FILE", type=click.Path(path_type=Path),
               help="The configuration (default: the running daemon's, else /etc/punchd/punchd.toml).")  # fmt: skip
 @common

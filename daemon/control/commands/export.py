@@ -20,6 +20,7 @@ from daemon.control.commands.base import FailedError, Instant, Run, common, exam
 
 @click.command(
     "export",
+    short_help="Punches as CSV, for payroll or to carry off.",
     epilog=example(
         "punchctl export --since 2026-03-01T00:00:00+01:00 \\",
         "    --until 2026-04-01T00:00:00+02:00 --output march.csv",

@@ -23,7 +23,7 @@ def cmd_status(run: Run, every_s: float | None) -> None:
     run.watch(client, client.status, screens.status_screen, every_s)
 
 
-@click.command("present", epilog=example("punchctl present"))
+@click.command("present", short_help="Who is in right now, and since when.", epilog=example("punchctl present"))
 @watchable
 @common
 @click.pass_obj
@@ -43,7 +43,11 @@ def cmd_readers(run: Run, every_s: float | None) -> None:
     run.watch(client, client.readers, screens.readers_screen, every_s)
 
 
-@click.command("events", epilog=example("punchctl events", "punchctl events --json | jq .event"))
+@click.command(
+    "events",
+    short_help="Follow live, one line an event.",
+    epilog=example("punchctl events", "punchctl events --json | jq .event"),
+)
 @common
 @click.pass_obj
 def cmd_events(run: Run) -> None:
@@ -113,7 +117,7 @@ def key() -> None:
     """The key to the service."""
 
 
-@key.command("check", epilog=example("punchctl key check"))
+@key.command("check", short_help="Prove the key by one request to the service.", epilog=example("punchctl key check"))
 @common
 @click.pass_obj
 def cmd_key_check(run: Run) -> None:
@@ -124,7 +128,9 @@ def cmd_key_check(run: Run) -> None:
     run.code = 0 if answer["valid"] else 1
 
 
-@click.command("completion", epilog=example("punchctl completion bash"))
+@click.command(
+    "completion", short_help="Let bash, zsh or fish complete commands.", epilog=example("punchctl completion bash")
+)
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 @common
 @click.pass_context

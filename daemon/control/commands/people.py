@@ -9,6 +9,7 @@ import click
 
 from daemon.control import screens
 from daemon.control.commands.base import Instant, Run, common, example
+from daemon.control.render import counted
 from daemon.control.screens_timesheet import staff_screen
 
 
@@ -19,7 +20,9 @@ def employees() -> None:
 
 
 @employees.command(
-    "import", epilog=example("punchctl employees import staff.csv", "punchctl employees import - < staff.csv")
+    "import",
+    short_help="Merge a CSV of people and badges.",
+    epilog=example("punchctl employees import staff.csv", "punchctl employees import - < staff.csv"),
 )
 @click.argument("file", type=click.File("rb"))
 @common
@@ -32,9 +35,8 @@ def cmd_employees_import(run: Run, file: BinaryIO) -> None:
         client,
         report,
         lambda report, _look: (
-            "{added} added, {changed} changed, {unchanged} unchanged, {badges} badges, {punches} punches".format(
-                **report
-            )
+            "{added} added, {changed} changed, {unchanged} unchanged, ".format(**report)
+            + f"{counted(report['badges'], 'badge')}, {counted(report['punches'], 'punch', 'punches')}"
         ),
     )
 
@@ -64,7 +66,11 @@ def cmd_employees_add(run: Run, user_id: str, name: str, badge: str | None, job_
     )
 
 
-@employees.command("sync", epilog=example("punchctl employees sync", "punchctl employees sync --assignments all"))
+@employees.command(
+    "sync",
+    short_help="Take over the service's people.",
+    epilog=example("punchctl employees sync", "punchctl employees sync --assignments all"),
+)
 @click.option(
     "--assignments",
     type=click.Choice(["some", "all", "none"]),
@@ -88,7 +94,9 @@ def cmd_employees_sync(run: Run, assignments: str) -> None:
 
 
 @employees.command(
-    "remove", epilog=example("punchctl employees remove 9170357", "punchctl employees remove 9170357 --forget")
+    "remove",
+    short_help="Remove a person and free their badges.",
+    epilog=example("punchctl employees remove 9170357", "punchctl employees remove 9170357 --forget"),
 )
 @click.argument("user_id")
 @click.option("--forget", is_flag=True, help="Erase the name and badges too, also of one removed before; for ever.")
@@ -113,7 +121,11 @@ def badges() -> None:
     """Badges: who has which."""
 
 
-@badges.command("assign", epilog=example("punchctl badges assign 04A2B3C4 9170357"))
+@badges.command(
+    "assign",
+    short_help="Give BADGE to USER_ID, with its kept taps.",
+    epilog=example("punchctl badges assign 04A2B3C4 9170357"),
+)
 @click.argument("badge")
 @click.argument("user_id")
 @click.option("--since", type=Instant(), help="Make punches of the taps kept since then (default: the last 7 days).")
@@ -127,7 +139,7 @@ def cmd_badges_assign(run: Run, badge: str, user_id: str, since: float | None) -
         client.badges_assign(badge, user_id, since),
         lambda one, look: look.wrapped(
             f"{one['badge']} belongs to {one['name']} ({one['user_id']}); "
-            f"{len(one['punches'])} kept taps became punches"
+            f"{counted(len(one['punches']), 'kept tap became a punch', 'kept taps became punches')}"
         ),
     )
 

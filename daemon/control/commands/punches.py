@@ -62,7 +62,9 @@ def review() -> None:
     """What needs a person. Nothing undelivered is ever deleted."""
 
 
-@review.command("list", epilog=example("punchctl review list"))
+@review.command(
+    "list", short_help="What needs a person, why, and what mends it.", epilog=example("punchctl review list")
+)
 @common
 @click.pass_obj
 def cmd_review_list(run: Run) -> None:
@@ -71,7 +73,11 @@ def cmd_review_list(run: Run) -> None:
     run.show(client, client.review(), screens.review_screen)
 
 
-@review.command("show", epilog=example("punchctl review show 01K9ZQ4T5V0000000000000000"))
+@review.command(
+    "show",
+    short_help="What was tapped beside what is shown now.",
+    epilog=example("punchctl review show 01K9ZQ4T5V0000000000000000"),
+)
 @click.argument("punch_id", metavar="ID")
 @click.option("--no-read", is_flag=True, help="Ask nothing of the service: show what was last read.")
 @common

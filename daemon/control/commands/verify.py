@@ -19,7 +19,9 @@ _WRONG = {
 
 
 @click.command(
-    "verify", epilog=example("punchctl verify", "punchctl verify --database /var/lib/punchd/punchd.db --json")
+    "verify",
+    short_help="See whether anything stored has changed.",
+    epilog=example("punchctl verify", "punchctl verify --database /var/lib/punchd/punchd.db --json"),
 )
 @click.option("--database", metavar="FILE", type=click.Path(path_type=Path),
               help="Read this database file instead of asking the daemon, which may be down.")  # fmt: skip

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from daemon.config import Config, examine
-from daemon.config_read import Problem
+from daemon.config_read import Problem, located
+from daemon.config_secrets import as_the_unit_sees
 from daemon.control.doctor import answers
 from daemon.control.doctor.findings import Finding, Severity, fine, found
 from daemon.errors import DamagedError, StorageError
@@ -16,18 +17,12 @@ from daemon.queue.chain import has_chain
 from daemon.queue.export import open_read_only, quick_check, waiting
 from daemon.queue.verify import verify
 
-#: Where systemd keeps the credentials of the unit, for whoever may look.
-CREDENTIALS = Path("/run/credentials/punchd.service")
-
 
 def configuration(path: Path, *, runs: bool) -> tuple[Config | None, list[Finding]]:
     """The configuration, if it can be used, and every problem of it. `runs`: the daemon has started with its key."""
-    environment = dict(os.environ)
-    if "CREDENTIALS_DIRECTORY" not in environment and CREDENTIALS.is_dir():
-        environment["CREDENTIALS_DIRECTORY"] = str(CREDENTIALS)
     if not os.access(path, os.R_OK):
         return None, [found("config_unseen", f"{path} is not there, or this user may not read it")]
-    examined = examine(path, environment)
+    examined = examine(path, as_the_unit_sees(os.environ))
     problems = [one for one in examined.problems if not (runs and "no key to the service is given" in one.text)]
     if not problems:
         return examined.config, [fine("configuration", f"{path} has no problems")]
@@ -35,7 +30,7 @@ def configuration(path: Path, *, runs: bool) -> tuple[Config | None, list[Findin
 
 
 def _problem(problem: Problem) -> Finding:
-    where = f"{problem.file}: {problem.key}" if problem.key else str(problem.file)
+    where = located(problem.file, problem.key)
     if problem.key == "kiosk.timezone":
         return found("zone_unknown", f"{where}: {problem.text}", problem.remedy)
     if "is open to others" in problem.text:
@@ -48,7 +43,7 @@ def _problem(problem: Problem) -> Finding:
 
 def there(path: Path) -> Path:
     """The path, or the nearest directory above it that exists: where it would be made."""
-    return next(one for one in (path, *path.parents) if one.exists() or one == one.parent)
+    return next(one for one in (path, *path.parents) if os.path.exists(one) or one == one.parent)
 
 
 def _altered(conn: sqlite3.Connection) -> list[str]:
@@ -58,7 +53,7 @@ def _altered(conn: sqlite3.Connection) -> list[str]:
 
 def database(path: Path, *, runs: bool) -> list[Finding]:
     """Whether the database is sound; what waits in it too, where no daemon tells that."""
-    if not path.exists() and os.access(there(path.parent), os.X_OK):
+    if not os.path.exists(path) and os.access(there(path.parent), os.X_OK):
         return [fine("database", f"there is no database yet at {path}")]
     try:
         with open_read_only(path) as conn:

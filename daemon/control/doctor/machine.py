@@ -94,7 +94,7 @@ class Machine:
     def scanners(self, matches: Iterable[str], uid: int) -> list[Finding]:
         """Whether the user of the service may read its scanners: those named by path, else any input device."""
         paths = [Path(match) for match in matches if match.startswith("/")]
-        denied = [path for path in paths if path.exists() and not may_read(path, uid)]
+        denied = [path for path in paths if os.path.exists(path) and not may_read(path, uid)]
         if not paths:
             devices = sorted(self.input_devices.glob("event*"))
             denied = devices if devices and not any(may_read(path, uid) for path in devices) else []
