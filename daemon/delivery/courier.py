@@ -20,13 +20,11 @@ from daemon.delivery.board import Lane
 from daemon.delivery.doubles import Doubles
 from daemon.delivery.gate import Gate
 from daemon.delivery.knowledge import Knowledge
-from daemon.delivery.matching import closest
 from daemon.delivery.pacer import Pacer
 from daemon.delivery.plan import Read, Send
 from daemon.delivery.settle import Reach, Settlement, reach_of, settle, settle_together
 from daemon.delivery.teller import Teller
-from daemon.errors import RefusedError
-from daemon.model import Employee, Punch
+from daemon.model import Employee
 from daemon.queue.database import Database
 from daemon.queue.deliveries import LanePunch
 from daemon.supervisor import contained
@@ -41,7 +39,6 @@ from daemon.timesheets.timesheet import (
     RecordShifts,
     Refused,
     Reply,
-    ShiftRecord,
     Step,
     Throttled,
     Timesheet,
@@ -238,21 +235,6 @@ class Courier:
         self._note(reach_of(reply.outcome), reply, None)
         return reply
 
-    async def record_for(self, punch: Punch, max_shift_s: int) -> ShiftRecord:
-        """What the timesheet shows for a punch, read now. Raises RefusedError when that is nothing."""
-        if punch.direction is None:
-            raise RefusedError(f"Cannot accept the timesheet's record for {punch.id}: its direction is not known.")
-        since, until = punch.second - max_shift_s - READ_BESIDE_S, punch.second + max_shift_s + READ_BESIDE_S
-        reply, _ = await self._request(LookUp((punch.user_id,), since, until))
-        self._note(reach_of(reply.outcome), reply, None)
-        if not isinstance(reply.outcome, Found) or reply.outcome.unreadable:
-            raise RefusedError("Cannot read the timesheet now. Try again when it can be reached.")
-        # Not learnt: of the person's other days this read says nothing.
-        record = closest(punch, reply.outcome.records)
-        if record is None:
-            raise RefusedError("Cannot accept: the timesheet shows no shift there. Enter it, then try again.")
-        return record
-
     async def ask(self, step: Query) -> Reply | float:
         """A person's read, if it may leave now; else when it may. What it says of the key or the path halts nothing."""
         async with self._one:
@@ -283,6 +265,8 @@ class Courier:
         self._pacer.note_budget(reply.budget, self._timekeeper.server_ahead_s)
         if isinstance(reply.outcome, Throttled):
             await self._note_throttled(reply.outcome, step)
+        elif reply.status is not None:
+            self._pacer.note_served()
         return reply, sent_at
 
     async def _note_throttled(self, outcome: Throttled, step: Step) -> None:

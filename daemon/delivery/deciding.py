@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from daemon.clock import Timekeeper
 from daemon.delivery import storage
-from daemon.delivery.courier import Courier
+from daemon.delivery.courier import READ_BESIDE_S
 from daemon.delivery.knowledge import Knowledge
+from daemon.delivery.matching import closest
 from daemon.delivery.teller import Teller
 from daemon.errors import RefusedError
 from daemon.model import Punch
 from daemon.queue.database import Database
+from daemon.timesheets.timesheet import Found, LookUp, Query, Reply, ShiftRecord
 
 
 class Deciding:
     """Decisions on punches, journalled with who and when; each raises NotFoundError or RefusedError.
 
-    `wake` is told of everybody whose lane changed.
+    `ask` reads for a person, when gate and budget let it; `wake` is told of everybody whose lane changed.
     """
 
     def __init__(
@@ -25,12 +27,12 @@ class Deciding:
         db: Database,
         timekeeper: Timekeeper,
         *,
-        courier: Courier,
+        ask: Callable[[Query], Awaitable[Reply]],
         knowledge: Knowledge,
         teller: Teller,
         wake: Callable[[str], None],
     ) -> None:
-        self._db, self._timekeeper, self._courier = db, timekeeper, courier
+        self._db, self._timekeeper, self._ask = db, timekeeper, ask
         self._knowledge, self._teller, self._wake = knowledge, teller, wake
 
     async def retry(self, punch_ids: Sequence[str], by: str) -> list[Punch]:
@@ -49,7 +51,7 @@ class Deciding:
     async def accept_server(self, punch_id: str, max_shift_s: int, by: str) -> Punch:
         """Take the timesheet's record for the punch, read now."""
         punch = await self._db.read(lambda conn: storage.reviewed(conn, punch_id))
-        record = await self._courier.record_for(punch, max_shift_s)
+        record = await self._record_for(punch, max_shift_s)
         now = self._timekeeper.now()
         accepted = await self._db.write(lambda conn: storage.accept(conn, punch_id, record, now, by))
         return (await self.decided([accepted]))[0]
@@ -61,3 +63,17 @@ class Deciding:
             self._wake(punch.user_id)
         await self._teller.decided(punches)
         return punches
+
+    async def _record_for(self, punch: Punch, max_shift_s: int) -> ShiftRecord:
+        """What the timesheet shows for a punch, read now. Raises RefusedError when that is nothing."""
+        if punch.direction is None:
+            raise RefusedError(f"Cannot accept the timesheet's record for {punch.id}: its direction is not known.")
+        since, until = punch.second - max_shift_s - READ_BESIDE_S, punch.second + max_shift_s + READ_BESIDE_S
+        reply = await self._ask(LookUp((punch.user_id,), since, until))
+        if not isinstance(reply.outcome, Found) or reply.outcome.unreadable:
+            raise RefusedError("Cannot read the timesheet now. Try again when it can be reached.")
+        # Not learnt: of the person's other days this read says nothing.
+        record = closest(punch, reply.outcome.records)
+        if record is None:
+            raise RefusedError("Cannot accept: the timesheet shows no shift there. Enter it, then try again.")
+        return record

@@ -104,7 +104,7 @@ class Delivery:
         self._deciding = Deciding(
             db,
             timekeeper,
-            courier=self._courier,
+            ask=self._asking.ask,
             knowledge=self._knowledge,
             teller=self._teller,
             wake=self.wake,

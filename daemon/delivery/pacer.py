@@ -17,8 +17,9 @@ from dataclasses import asdict, replace
 from daemon.supervisor import Backoff
 from daemon.timesheets.timesheet import Budget
 
-#: Without a reset header a throttled account waits this long (facts 1.3).
-THROTTLE_S = 60.0
+#: Without a reset header a throttled account waits this long (facts 1.3); refused more than a few times in a row it is
+#: the day that is spent, and each further wait doubles up to the longest: every try is written down before it leaves.
+THROTTLE_S, THROTTLE_MAX_S, THROTTLES_ALIKE = 60.0, 300.0, 3
 #: No reset of a minute or a day lies further ahead, whosever clock and zone it is told by. A number beyond is nonsense,
 #: and to obey it would silence the kiosk for years: the service says 429 where it means it.
 MINUTE_RESET_MAX_S, DAY_RESET_MAX_S = 600.0, 2 * 86400.0
@@ -42,6 +43,7 @@ class Pacer:
         self._budget: Budget | None = None
         self._ahead_s = 0.0
         self._blocked_until = 0.0
+        self._throttled_in_a_row = 0
 
     def ready_at(self, now: float, *, live: bool) -> float:
         """When the next request may leave: `now`, or later. Requests that are not `live` leave the reserve alone."""
@@ -94,8 +96,14 @@ class Pacer:
     def note_throttled(self, now: float, until: float | None, server_ahead_s: float) -> float:
         """The service refused for its budget: the whole account waits. Until when, by our best time."""
         told = None if until is None or until - server_ahead_s > now + DAY_RESET_MAX_S else until - server_ahead_s
-        self._blocked_until = max(now + 1, told) if told is not None else now + THROTTLE_S
+        self._throttled_in_a_row += 1
+        doubled = min(2.0 ** max(0, self._throttled_in_a_row - THROTTLES_ALIKE), THROTTLE_MAX_S / THROTTLE_S)
+        self._blocked_until = max(now + 1, told) if told is not None else now + THROTTLE_S * doubled
         return self._blocked_until
+
+    def note_served(self) -> None:
+        """The service did not refuse for its budget: the next time that it does begins a new row."""
+        self._throttled_in_a_row = 0
 
     @property
     def blocked_until(self) -> float:

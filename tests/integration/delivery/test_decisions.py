@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from daemon.config import AttendanceConfig
 from daemon.errors import InvalidInputError, NotFoundError, RefusedError
 from daemon.intake.decisions import Decisions
 from daemon.intake.intake import Intake
+from sandbox.connecteam.limits import SMALL_BUSINESS
 from tests.support.delivery_bench import ANNA, BOB, Bench, on_bench
 
 HOUR = 3600
@@ -174,16 +177,50 @@ def test_asking_for_a_record_in_vain_leaves_other_punches_alone(tmp_path: Path) 
         old = await bench.punch(ANNA, "clock_in", ago_s=60 * HOUR)
         await bench.punch(ANNA, "clock_in", ago_s=HOUR)
         await asyncio.sleep(60)
-        await bench.delivery.pause(by="uid:0")
-        left = await bench.punch(ANNA, "clock_out")
-        await asyncio.sleep(60)
+        left = await bench.punch(ANNA, "clock_out")  # too young to be sent for another two seconds
         with pytest.raises(RefusedError, match="shows no shift"):
             await bench.delivery.accept_server(old, by="uid:0")
-        await bench.delivery.resume(by="uid:0")
+        assert await bench.state(left) == ("pending", None)
         await asyncio.sleep(60)
         assert await bench.state(left) == ("delivered", None)
 
     on_bench(tmp_path, story)
+
+
+def test_a_record_is_not_asked_for_where_nothing_may_be_asked(tmp_path: Path) -> None:
+    """Paused, halted by a refused key, or with the day's budget spent: it says which, and no request leaves."""
+
+    async def story(bench: Bench) -> None:
+        old = await bench.punch(ANNA, "clock_in", ago_s=60 * HOUR)
+        await asyncio.sleep(60)
+        accept = partial(bench.delivery.accept_server, old, by="uid:0")
+        await bench.delivery.pause(by="uid:0")
+        await refuses(bench, accept, "paused")
+        await bench.delivery.resume(by="uid:0")
+
+        limits = bench.sandbox.company.limits
+        limits.plan = SMALL_BUSINESS
+        limits.day.turn(bench.clock.true_now)
+        limits.day.used = limits.plan.per_day - 10
+        await bench.delivery.sync_now()
+        await asyncio.sleep(60)
+        await refuses(bench, accept, "budget_spent")
+
+        bench.sandbox.company.access.revoke_all()
+        await bench.punch(ANNA, "clock_in", ago_s=5)
+        await asyncio.sleep(10)
+        await refuses(bench, accept, "halted")
+
+    on_bench(tmp_path, story)
+
+
+async def refuses(bench: Bench, decide: Callable[[], Awaitable[object]], code: str) -> None:
+    """A decision is refused with this code, and nothing was asked for it."""
+    asked = len(bench.requests())
+    with pytest.raises(RefusedError) as refused:
+        await decide()
+    assert refused.value.code == code
+    assert len(bench.requests()) == asked
 
 
 def test_decisions_that_cannot_be_are_refused_and_change_nothing(tmp_path: Path) -> None:

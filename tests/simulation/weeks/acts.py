@@ -37,6 +37,12 @@ LOOKS_S = 20.0
 PATIENCE_S = 120.0
 
 
+#: The kiosk ended while it was asked: nobody saw its answer.
+WENT_OFF = "it went off meanwhile"
+#: After so long somebody tries again.
+AGAIN_S = 120.0
+
+
 class Acts:
     """Everything that may happen to the kiosks, and before their readers."""
 
@@ -220,14 +226,16 @@ class Acts:
             self._stage.note(Ordered(at=self._stage.now, kiosk=kiosk, what=what))
 
     async def give(self, kiosk: str, badge: str, user_id: str) -> None:
-        """A badge gets an owner."""
+        """A badge gets an owner; whoever gives it does so again where the kiosk went off before it answered."""
         made: list[str] = []
 
         async def assign(box: Box) -> None:
             answer = await box.ask("POST", "/v1/badges", {"badge": badge, "user_id": user_id})
             made.extend(punch["id"] for punch in answer["punches"])
 
-        refused = await self._told(kiosk, assign)
+        # Nobody tells people that it is back.
+        while (refused := await self._told(kiosk, assign)) == WENT_OFF:  # noqa: ASYNC110
+            await asyncio.sleep(AGAIN_S)
         self._stage.note(
             Assigned(
                 at=self._stage.now, what="given", badge=badge, user_id=user_id, kiosk=kiosk, punches=tuple(made),
@@ -277,7 +285,7 @@ class Acts:
     async def _told(self, kiosk: str, ask: Callable[[Box], Any]) -> str | None:
         """Ask a kiosk something; the reason where it did not do so."""
         box = self._boxes[kiosk]
-        if box.life is None:
+        if (life := box.life) is None:
             return "it is off"
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -290,7 +298,7 @@ class Acts:
             return f"sqlite: {error}"
         except TimeoutError:
             return "no answer"
-        return None
+        return None if box.life is life and kiosk in self._stage.alive else WENT_OFF
 
 
 def decision_on(punch: dict[str, Any], decision: str, hours: float) -> tuple[str, dict[str, Any]]:

@@ -14,6 +14,8 @@ THROTTLE_S = 60.0
 HALT_RETRY_S = 15 * 60
 #: What a person, a link or a restart brings about follows within this.
 SOON_S = 30.0
+#: What an answer told is on the disk so soon after it.
+WRITTEN_WITHIN_S = 1.0
 #: Our timers and the way there.
 SLACK_S = 1.5
 
@@ -26,12 +28,20 @@ def budget_kept(facts: Facts) -> list[Violation]:
             said = request.said
             if said.status != 429 or before is None or not before.answered:
                 continue
+            if _moved(facts, kiosk, before, request) or _forgotten(facts, kiosk, before):
+                continue
             for window in ("minute", "day"):
                 left = before.said.headers.get(f"x-ratelimit-{window}-remaining")
                 reset = before.said.headers.get(f"x-ratelimit-{window}-reset")
                 if left == "0" and reset is not None and said.at < float(reset):
                     finding.say(request.line, f"{kiosk} had been told that nothing is left of the {window}: {request}")
     return finding.found
+
+
+def _forgotten(facts: Facts, kiosk: str, told: Request) -> bool:
+    """Whether it died before what it was told could be written down, with the next thing it stored."""
+    heard_at = told.said.processed_at or told.said.at
+    return facts.died_between(kiosk, told.said.at, heard_at + WRITTEN_WITHIN_S)
 
 
 def ceiling_kept(facts: Facts) -> list[Violation]:

@@ -100,7 +100,7 @@ def from_somewhere(facts: Facts) -> list[Violation]:
                 continue
             accepted = [one for one in claimed[row.id, direction] if _accepted(facts, one)]
             owners = [one for one in claimed[row.id, direction] if one not in accepted]
-            if not owners and not accepted:
+            if not owners and not accepted and not _was_told(facts, row, direction):
                 finding.say(
                     0, f"the timesheet shows a {direction} of {row.user_id} at {clock(second)} that nobody tapped"
                 )
@@ -119,6 +119,18 @@ def from_somewhere(facts: Facts) -> list[Violation]:
                 punch.tap.line, f"{punch} came of a tap of nobody's badge, and nobody gave that badge to anyone"
             )
     return finding.found
+
+
+def _was_told(facts: Facts, row: Shift, direction: str) -> bool:
+    """Whether a person was told that a punch stands there otherwise than it should, and then decided on that punch."""
+    return any(
+        entry["action"] == "punch.review"
+        and entry["data"].get("remote_id") == row.id
+        and entry["data"].get("reason") in MAY_STAND
+        for punch in facts.punches
+        if (punch.user_id, punch.direction) == (row.user_id, direction)
+        for entry in punch.journal
+    )
 
 
 def true_time(facts: Facts) -> list[Violation]:

@@ -49,7 +49,7 @@ def draw_script(seed: int, people: int = PEOPLE) -> Script:
         monday=monday,
         timezone=timezone,
         # The large plans read the timesheet a thousand times a day, which is most of what a week costs here.
-        plan=rng.choices((EXPERT, ENTERPRISE, SMALL_BUSINESS), (4, 1, 5))[0].name,
+        plan=rng.choices((EXPERT, ENTERPRISE, SMALL_BUSINESS), (3, 1, 16))[0].name,
         people=company.people,
         kiosks=kiosks,
         events=in_order([event for event in events if event.at < 7 * 86400 + 9 * 3600]),

@@ -73,7 +73,8 @@ def _overlaps(sights: Sights, punch: PunchSeen) -> str | None:
 
 def _closed_another(sights: Sights, punch: PunchSeen) -> str | None:
     before = sights.facts.neighbour(punch, -1)
-    ended = [sight for sight in sights.ever(punch) if sight.end == punch.second]
+    rounded_s = int(sights.facts.begun.behaviour.get("round_to_s", 1))
+    ended = [s for s in sights.ever(punch) if s.end is not None and abs(s.end - punch.second) < rounded_s]
     if not ended:
         return "the service never showed a shift that ends at its second"
     if before is not None and before.remote_id and all(sight.shift_id == before.remote_id for sight in ended):
@@ -146,6 +147,8 @@ def _clock_ahead(sights: Sights, punch: PunchSeen) -> str | None:
 def _time_disputed(sights: Sights, punch: PunchSeen) -> str | None:
     if punch.tap is None:
         return None
+    if abs(punch.second - punch.tap.said.at) > DOUBT_S - 1:
+        return None  # it was dated while a wrong clock was vouched for
     states = [state for state in sights.facts.clocks(punch.kiosk) if state.boot_id == punch.tap.said.boot_id]
     then = sights.facts.clock(punch.kiosk, punch.tap.said.at)
     last = states[-1] if states else None
@@ -236,7 +239,8 @@ def _no_overlap(sights: Sights, punch: PunchSeen) -> str | None:
 
 
 def _not_open(sights: Sights, punch: PunchSeen) -> str | None:
-    stands = any(row.start <= punch.second and (row.end is None or row.end > punch.second) for row in sights.now(punch))
+    # One that was begun later and is still open is in the way of a clock-in as well.
+    stands = any(row.end is None or row.start <= punch.second < row.end for row in sights.now(punch))
     return None if stands else f"no shift covers {clock(punch.second)} any more"
 
 

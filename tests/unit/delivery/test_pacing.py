@@ -26,6 +26,19 @@ def test_our_own_ceiling_holds_over_any_minute():
     assert sent[4] == NOW
 
 
+def test_refused_again_and_again_without_a_reset_it_asks_less_often():
+    """Three waits of a minute, then twice as long each, at most five minutes; an answer begins anew (facts 1.3)."""
+    pacer, now, waits = Pacer(60), NOW, []
+    for _ in range(7):
+        until = pacer.note_throttled(now, None, 0.0)
+        waits.append(until - now)
+        now = pacer.ready_at(now, live=True)
+        assert now == until
+    assert waits == [60, 60, 60, 120, 240, 300, 300]
+    pacer.note_served()
+    assert pacer.note_throttled(now, None, 0.0) == now + 60
+
+
 def test_an_exhausted_minute_waits_for_its_reset():
     """x-ratelimit-minute-remaining: 0 waits until the reset header, by our clock."""
     pacer = Pacer(60)
