@@ -114,11 +114,14 @@ async def test_what_is_delivered_during_the_export_is_left_out(stage: Stage) -> 
 
 
 async def test_as_json_and_into_a_file(stage: Stage, tmp_path: Path) -> None:
-    """--json is one array of the same cells; with --output one document about a file for its owner alone."""
+    """--json is one array of the same cells, of the types they have in a punch; --output makes a file for its owner."""
     out = tmp_path / "march.csv"
     window = ("--since", str(FIRST), "--until", str(FIRST + 700))
     text = (await punchctl("export", *window, socket_path=stage.status)).out
-    assert (await punchctl("export", *window, "--json", socket_path=stage.status)).json == rows(text)
+    typed = [
+        {**{k: v or None for k, v in row.items()}, "time_error_s": float(row["time_error_s"])} for row in rows(text)
+    ]
+    assert (await punchctl("export", *window, "--json", socket_path=stage.status)).json == typed
     empty = await punchctl("export", "--since", "5", "--until", "6", "--json", socket_path=stage.status)
     assert empty.json == []
     ended = await punchctl("export", *window, "--output", str(out), "--json", socket_path=stage.status)

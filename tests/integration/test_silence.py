@@ -11,6 +11,7 @@ from daemon.alarms import Alarms
 from daemon.clock import Timekeeper
 from daemon.model import TapResult
 from daemon.queue.database import Database
+from daemon.queue.habits import heard
 from daemon.queue.queue import insert_tap
 from daemon.silence import ABOUT_MIN, LOOK_S, USUAL_FROM, SilenceWatch, strange_since
 from drivers.reader import Evidence, Tap
@@ -47,9 +48,11 @@ BUSY = every(HOUR, 0.0)
         # Too little is known of it: only the others can tell.
         (every(HOUR, 30 * HOUR, USUAL_FROM - 1), [], False, False),
         (every(HOUR, 30 * HOUR, USUAL_FROM - 1), BUSY, True, True),
+        (every(HOUR, 30 * HOUR, USUAL_FROM), [], False, True),
         ([], BUSY, True, False),
         # A clock that was in the future says nothing.
         ([*every(HOUR, 30 * HOUR), NOW + DAY], BUSY, True, True),
+        (every(HOUR, 30 * HOUR), every(HOUR, -DAY, ABOUT_MIN), True, False),
     ],
 )
 def test_what_is_strange(own, others, several, strange):
@@ -109,6 +112,65 @@ def test_it_is_told_once_and_ends_once(tmp_path):
     assert ended == pytest.approx(88, abs=0.2)
     assert again == pytest.approx(88 + 24, abs=1.5)
     assert over == pytest.approx(130, abs=LOOK_S / HOUR + 0.1)
+
+
+def looked(tmp_path, readers, tapped, *, then_s=0.0):
+    """The readers that are told of at the end: `tapped` are (reader, hours after the beginning, stated) in order."""
+
+    async def main(loop):
+        clock = VirtualClock(loop)
+        database = await Database.open(tmp_path / "punchd.db", inline=True)
+        keeper = Timekeeper(clock)
+        alarms = Alarms(keeper.now)
+        watch = SilenceWatch(24, readers=lambda: readers, database=database, timekeeper=keeper, alarms=alarms)
+        for door, hours, stated in tapped:
+            await asyncio.sleep(max(0.0, EPOCH + hours * HOUR - clock.now().wall_s))
+            tap = Tap(door, "04A1", clock.now(), stated_at=EPOCH + hours * HOUR if stated else None)
+            await database.write(lambda conn: insert_tap(conn, tap, TapResult.UNKNOWN_BADGE, None, None))  # noqa: B023
+        await asyncio.sleep(then_s)
+        await watch.look()
+        await database.close()
+        return [alarm.code.removeprefix("reader_silent:") for alarm in alarms.standing()]
+
+    return run_virtual(main)
+
+
+def test_the_only_door_goes_by_its_own_habits(tmp_path):
+    """One reader, tapped every hour for two days and then not for a day and a half; nobody else could show life."""
+    tapped = [("front", hour, False) for hour in range(48)]
+    assert looked(tmp_path, [FakeStatus("front")], tapped, then_s=36 * HOUR) == ["front"]
+
+
+@pytest.mark.parametrize(("opened_h", "told"), [(1, ["side"]), (47, [])])
+def test_a_reader_that_was_never_heard_is_silent_since_it_was_opened(tmp_path, opened_h, told):
+    """Two days of taps at the other door: strange for one that was open all the time, not for one opened just now."""
+    readers = [FakeStatus("front"), FakeStatus("side", since=EPOCH + opened_h * HOUR)]
+    assert looked(tmp_path, readers, [("front", hour, False) for hour in range(49)]) == told
+
+
+def test_a_tap_by_command_is_no_sign_of_the_reader(tmp_path):
+    """What somebody states with punchctl tap --at was not heard by the hardware."""
+    tapped = [("side", hour, False) for hour in range(24)]
+    tapped += [(door, hour, door == "side") for hour in range(24, 60) for door in ("front", "side")]
+    assert looked(tmp_path, [FakeStatus("front"), FakeStatus("side")], tapped) == ["side"]
+
+
+def test_habits_are_the_latest_taps(tmp_path, monkeypatch):
+    """Of more taps than are looked at the oldest are left out, and each reader's come in their order."""
+    monkeypatch.setattr("daemon.queue.habits.TAPS_MAX", 3)
+
+    async def main(loop):
+        clock = VirtualClock(loop)
+        database = await Database.open(tmp_path / "punchd.db", inline=True)
+        for door in ("front", "side", "front", "side", "front"):
+            tap = Tap(door, "04A1", clock.now())
+            await database.write(lambda conn: insert_tap(conn, tap, TapResult.UNKNOWN_BADGE, None, None))  # noqa: B023
+            await asyncio.sleep(HOUR)
+        times = await database.read(heard)
+        await database.close()
+        return {door: [round((at - EPOCH) / HOUR) for at in of_it] for door, of_it in times.items()}
+
+    assert run_virtual(main) == {"front": [2, 4], "side": [3]}
 
 
 def test_an_untrusted_clock_knows_no_silence(tmp_path):

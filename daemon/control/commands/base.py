@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,6 +58,19 @@ class Run:
     def show(self, client: Client, answer: Any, screen: Callable[[Any, Look], str]) -> None:
         """Print an answer: as its JSON document, or as `screen` shows it to people."""
         print_json(answer) if self.json else print(screen(answer, self.look(client)))
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say on a terminal what takes its time, while it does; nothing where nobody looks."""
+    shown = sys.stderr.isatty()
+    if shown:
+        print(f"{what} …", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 class FailedError(Exception):

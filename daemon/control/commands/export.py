@@ -158,9 +158,15 @@ def _as_json(pieces: Iterable[bytes]) -> None:
     rows = csv.DictReader(_split(codecs.iterdecode(pieces, "utf-8")))
     opened = False
     for row in rows:
-        print(",\n" if opened else "[\n", json.dumps(row), sep="", end="")
+        print(",\n" if opened else "[\n", json.dumps(_typed(row)), sep="", end="")
         opened = True
     print("\n]" if opened else "[]")
+
+
+def _typed(row: dict[str, str]) -> dict[str, object]:
+    """A line of the CSV with the types that its columns have in a punch: null for what is not there."""
+    error = row["time_error_s"]
+    return {**{name: text or None for name, text in row.items()}, "time_error_s": float(error) if error else None}
 
 
 def _split(texts: Iterable[str]) -> Iterator[str]:

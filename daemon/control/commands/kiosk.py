@@ -8,7 +8,7 @@ import click
 
 from daemon.control import screens
 from daemon.control.client import UnreachableError
-from daemon.control.commands.base import Instant, Run, common, example, print_json, watchable
+from daemon.control.commands.base import Instant, Run, common, example, print_json, watchable, working
 
 
 @click.command(
@@ -62,14 +62,23 @@ def cmd_events(run: Run) -> None:
     raise UnreachableError("cannot follow any longer: punchd stopped; see systemctl status punchd")
 
 
-@click.command("tap", epilog=example("punchctl tap 04A2B3C4 --reader front --at 2026-03-01T08:00:00+01:00"))
+@click.command(
+    "tap",
+    epilog=example(
+        "punchctl tap 04A2B3C4 --reader front", "punchctl tap 04A2B3C4 --reader front --at 2026-03-01T08:00:00+01:00"
+    ),
+)
 @click.argument("badge")
 @click.option("--reader", required=True, metavar="NAME", help="A reader whose driver is simulated.")
 @click.option("--at", type=Instant(), help="When it happened: RFC 3339 with an offset, or Unix seconds.")
 @common
 @click.pass_obj
 def cmd_tap(run: Run, badge: str, reader: str, at: float | None) -> None:
-    """A simulated tap of BADGE. Exit code 1 when it was refused."""
+    """Tap BADGE on a simulated reader, to try things out. Exit code 1 when it was refused.
+
+    A stated time (--at) decides whether it is a repeat, and whether it goes in or out. It must not lie in the future,
+    and must lie after that person's last punch.
+    """
     client = run.client()
     answer = client.tap(badge, reader, at)
     run.show(client, answer, screens.tap_screen)
@@ -123,7 +132,8 @@ def key() -> None:
 def cmd_key_check(run: Run) -> None:
     """Read the key again and prove it by one request, also while halted; exit code 1 unless it is good."""
     client = run.client()
-    answer = client.key_check()
+    with working("Asking the service"):
+        answer = client.key_check()
     run.show(client, answer, screens.key_screen)
     run.code = 0 if answer["valid"] else 1
 

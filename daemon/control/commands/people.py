@@ -8,7 +8,7 @@ from typing import BinaryIO
 import click
 
 from daemon.control import screens
-from daemon.control.commands.base import Instant, Run, common, example
+from daemon.control.commands.base import Instant, Run, common, example, working
 from daemon.control.render import counted
 from daemon.control.screens_timesheet import staff_screen
 
@@ -28,9 +28,19 @@ def employees() -> None:
 @common
 @click.pass_obj
 def cmd_employees_import(run: Run, file: BinaryIO) -> None:
-    """Merge FILE (CSV with the header user_id,name,badge,job_id): all rows or none; removes nobody."""
+    """Merge FILE (CSV with the header user_id,name,badge,job_id): all rows or none; removes nobody.
+
+    \b
+    user_id,name,badge,job_id
+    9170357,Ada Lovelace,04A2B3C4,
+    9170357,Ada Lovelace,04D5E6F7,
+    9170358,Grace Hopper,,
+
+    user_id is the person's id in Connecteam. Badge and job may stay empty; a row more gives a badge more.
+    """
     client = run.client()
-    report = client.employees_import(file.read())
+    with working("Importing"):
+        report = client.employees_import(file.read())
     run.show(
         client,
         report,
@@ -88,9 +98,9 @@ def cmd_employees_sync(run: Run, assignments: str) -> None:
     otherwise, that is told. People the service does not list are left alone.
     """
     client = run.client()
-    if sys.stderr.isatty():
-        print("Reading the service's people …", file=sys.stderr, flush=True)
-    run.show(client, client.employees_sync(assignments), staff_screen)
+    with working("Reading the service's people"):
+        report = client.employees_sync(assignments)
+    run.show(client, report, staff_screen)
 
 
 @employees.command(

@@ -8,7 +8,7 @@ import click
 
 from daemon.control import screens
 from daemon.control.client import RefusedByDaemonError
-from daemon.control.commands.base import Instant, Run, common, example, watchable
+from daemon.control.commands.base import Instant, Run, common, example, watchable, working
 from daemon.control.screens_review import review_one_screen
 
 STATES = ("pending", "held", "in_flight", "delivered", "review", "discarded")
@@ -85,7 +85,9 @@ def cmd_review_list(run: Run) -> None:
 def cmd_review_show(run: Run, punch_id: str, no_read: bool) -> None:
     """One punch in review: what was tapped, what the timesheet shows now, and its history."""
     client = run.client()
-    run.show(client, client.review_one(punch_id, read_now=not no_read), review_one_screen)
+    with working("Reading the timesheet"):
+        answer = client.review_one(punch_id, read_now=not no_read)
+    run.show(client, answer, review_one_screen)
 
 
 @review.command("retry", epilog=example("punchctl review retry 01K9ZQ4T5V0000000000000000"))

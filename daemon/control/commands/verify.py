@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from daemon.control.commands.base import FailedError, Run, common, example, print_json
+from daemon.control.commands.base import FailedError, Run, common, example, print_json, working
 
 #: As daemon/queue/verify.py says it; here for the answer of a daemon.
 _WRONG = {
@@ -32,7 +32,8 @@ def cmd_verify(run: Run, database: Path | None) -> None:
 
     This finds damage and silent changes. It is no signature: who can write the whole file can also make a new chain.
     """
-    answer = run.client().verify() if database is None else _from_database(database)
+    with working("Checking every punch"):
+        answer = run.client().verify() if database is None else _from_database(database)
     if run.json:
         print_json(answer)
     else:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import suppress
 from datetime import UTC
 from typing import Any
 
 import pytest
 
+from daemon.control.commands.base import working
 from daemon.control.render import Look, counted
 from daemon.control.screens import advise, punch_screen, tap_screen, verdict
 from daemon.reasons import REASONS
@@ -78,3 +81,15 @@ def test_one_is_one():
     """A number with its word."""
     assert [counted(n, "tap") for n in (0, 1, 2)] == ["0 taps", "1 tap", "2 taps"]
     assert counted(2, "punch", "punches") == "2 punches"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_takes_its_time_is_told_on_a_terminal_and_taken_back(monkeypatch, terminal):
+    """Also where it fails; a log gets nothing of it."""
+    told = io.StringIO()
+    monkeypatch.setattr(told, "isatty", lambda: terminal)
+    monkeypatch.setattr("sys.stderr", told)
+    with suppress(OSError), working("Reading"):
+        assert told.getvalue() == ("Reading …" if terminal else "")
+        raise OSError
+    assert told.getvalue() == ("Reading …\r\x1b[K" if terminal else "")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from drivers import pcsc_words
+from drivers import apdu, pcsc_words
 from drivers.pcsc_watch import PNP, READERS_MAX, CardWatch, Presentation
 from drivers.reader import ReaderLost, ReaderUnavailable
 from tests.support.fake_clock import FakeClock
@@ -185,6 +186,46 @@ def test_a_connection_that_breaks_is_not_blamed_on_polkit() -> None:
     """libpcsclite says "security violation" when pcscd dies while it asks for states: that is pcscd's end."""
     watch, _ = opened(ScriptedPcsc(["A 00"], [FIRST_LOOK, (pcsc_words.SECURITY_VIOLATION, None, [])]))
     assert "pcscd ended" in lost(watch)
+
+
+def test_each_wait_is_a_sign_of_life() -> None:
+    """While pcscd answers, by a card or at the end of a wait, its last sign of life is the wait that goes on now."""
+    seen: list[float] = []
+
+    class Watched(ScriptedPcsc):
+        def SCardGetStatusChange(self, context: int, limit: int, states: list[State]) -> tuple[int, list[Any]]:
+            seen.append(watch.waiting_since)
+            before = time.monotonic()
+            while time.monotonic() == before:
+                pass
+            return super().SCardGetStatusChange(context, limit, states)
+
+    quiet, card = (pcsc_words.TIMEOUT, None, []), (0, None, [("ACS 0", PRESENT | CHANGED)])
+    pcsc = Watched(["ACS 0"], [(0, None, [("ACS 0", EMPTY)]), quiet, card, quiet, (0, [], [(PNP, CHANGED)])])
+    watch = CardWatch(pcsc, "", FakeClock().now, lambda _card: None)
+    watch.open()
+    began = len(seen)
+    lost(watch)
+    assert len(seen) - began == 4
+    assert sorted(set(seen[began:])) == seen[began:], "each later than the one before"
+
+
+@pytest.mark.parametrize(("name", "quieted"), [("ACS ACR122U PICC Interface 00 00", 1), ("OMNIKEY 5022 00 00", 0)])
+def test_a_beep_of_its_own_is_switched_off_once_where_there_is_one(name: str, quieted: int) -> None:
+    """Before the first card of an ACR122, and not before each; another reader is never sent that command."""
+    sent: list[bytes] = []
+
+    class Noted(ScriptedPcsc):
+        def SCardTransmit(self, card: int, protocol: int, command: list[int]) -> tuple[int, list[int]]:
+            sent.append(bytes(command))
+            return super().SCardTransmit(card, protocol, command)
+
+    away, there = (0, None, [(name, EMPTY | CHANGED)]), (0, None, [(name, PRESENT | CHANGED)])
+    pcsc = Noted([name], [(0, None, [(name, EMPTY)]), there, away, there, (0, [], [(PNP, CHANGED)])])
+    watch, cards = opened(pcsc)
+    lost(watch)
+    assert len(cards) == 2
+    assert sent == [apdu.ACR122_QUIET] * quieted + [apdu.GET_UID] * 2
 
 
 def test_the_context_is_let_go_whatever_happens() -> None:
