@@ -1,4 +1,7 @@
-"""Reads that nothing waits for, within a tenth of the account's day: they correct the toggle and mend reviews."""
+"""Reads that nothing waits for, within a tenth of the account's day: they correct the toggle and mend reviews.
+
+While the clock is not trusted such a read is a probe: the next `Date` may end the doubt before anybody taps.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +67,10 @@ class IdleReads:
         """Carry one out, if its time has come; whether it had."""
         if now < self._wanted_at():
             return False
+        if not self._timekeeper.trusted:
+            await self._courier.probe()
+            self._outlook.note_idle_read(now, self._pacer.budget)
+            return True
         if (check := self._mending.check) is not None:
             await self._check(check, now)
             return True
@@ -112,7 +119,10 @@ class IdleReads:
     def _wanted_at(self) -> float:
         """When the next one is wanted, budget and gate aside; infinity while none is."""
         policy, wanted = self._planning.policy, []
-        if not policy.can_look_up or not self._timekeeper.trusted:
+        if not self._timekeeper.trusted:  # what waits for the clock has probes of its own (probing.py)
+            at = self._outlook.read_at
+            return float("inf") if at is None or self._planning.anyone_waits else at
+        if not policy.can_look_up:
             return float("inf")
         something = policy.snapshots or self._teller.reviews or self._doubles.standing
         if something and self._outlook.read_at is not None:

@@ -37,6 +37,43 @@ def test_a_date_far_from_ours_is_doubt_whatever_ntp_says(tmp_path: Path) -> None
     on_bench(tmp_path, story)
 
 
+def test_a_doubt_ends_by_itself_though_nothing_waits(tmp_path: Path) -> None:
+    """Nobody taps, and the clock is right again: a rare probe sees it, within the reads that nothing waits for."""
+
+    async def story(bench: Bench) -> None:
+        await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(120)
+        assert await bench.all_delivered()
+        bench.clock.step(60)
+        await bench.delivery.check_key()
+        await asyncio.sleep(20 * HOUR)
+        assert bench.timekeeper.doubt is not None
+        assert 20 <= bench.requests().count("GET me") <= 100  # the sandbox's day has 10,000
+        bench.clock.step(-60)
+        await asyncio.sleep(HOUR)
+        assert bench.timekeeper.doubt is None
+        asked = len(bench.requests())
+        await asyncio.sleep(10 * HOUR)
+        assert len(bench.requests()) == asked
+
+    on_bench(tmp_path, story)
+
+
+def test_an_offline_start_gets_its_trust_though_nothing_waits(tmp_path: Path) -> None:
+    """Nothing vouches for the clock and the greeting reached nobody: trust comes with the network, not with a tap."""
+
+    async def story(bench: Bench) -> None:
+        bench.clock.reboot()
+        bench.sandbox.cable.cut()
+        await asyncio.sleep(6 * HOUR)
+        assert not bench.timekeeper.trusted
+        bench.sandbox.cable.restore()
+        await asyncio.sleep(2 * HOUR)
+        assert bench.timekeeper.trusted
+
+    on_bench(tmp_path, story)
+
+
 def test_a_certificate_out_of_its_time_on_an_untrusted_clock_is_a_clock_alarm(tmp_path: Path) -> None:
     """Not "offline, who knows why": the alarm says that the clock is probably wrong, and goes when a request does."""
 
