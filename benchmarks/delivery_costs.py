@@ -286,7 +286,7 @@ def work(count: int, *, live: bool) -> Work:
             await asyncio.sleep(1)
             await crowd.delivery.pause("benchmark")
             instant = Instant()
-            crowd.delivery._timesheet = crowd.delivery._courier._timesheet = instant
+            crowd.delivery._timesheet = crowd.delivery._way._timesheet = instant
             crowd.delivery.pacer.requests_per_minute = 1_000_000
             each, newest = count // WORK_PEOPLE, 60 if live else 15 * HOUR
             await crowd.fill(

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from daemon.clock import Timekeeper
 from daemon.delivery import storage
-from daemon.delivery.courier import READ_BESIDE_S
 from daemon.delivery.knowledge import Knowledge
+from daemon.delivery.looks import READ_BESIDE_S
 from daemon.delivery.matching import closest
 from daemon.delivery.teller import Teller
 from daemon.errors import RefusedError

@@ -11,16 +11,17 @@ from zoneinfo import ZoneInfo
 
 from daemon.clock import Timekeeper
 from daemon.delivery import storage
-from daemon.delivery.courier import READ_BESIDE_S, Courier
 from daemon.delivery.doubles import Doubles
 from daemon.delivery.gate import Gate
 from daemon.delivery.knowledge import Knowledge
+from daemon.delivery.looks import READ_BESIDE_S, Looks
 from daemon.delivery.mending import Mending
 from daemon.delivery.outlook import CHECK_MIN_S, IDLE_READ_MIN_S, Outlook
 from daemon.delivery.pacer import Pacer
 from daemon.delivery.planning import Planning
 from daemon.delivery.policy import READ_SPAN_MAX_S
 from daemon.delivery.teller import Teller
+from daemon.delivery.way import Way
 from daemon.model import Punch
 from daemon.queue.database import Database
 from daemon.timesheets.timesheet import Query, Reply
@@ -43,7 +44,8 @@ class IdleReads:
         planning: Planning,
         knowledge: Knowledge,
         doubles: Doubles,
-        courier: Courier,
+        way: Way,
+        looks: Looks,
         gate: Gate,
         pacer: Pacer,
         outlook: Outlook,
@@ -51,7 +53,7 @@ class IdleReads:
         zone: ZoneInfo,
         decided: Callable[[list[Punch]], Awaitable[object]],
     ) -> None:
-        self._db, self._timekeeper, self._planning, self._courier = db, timekeeper, planning, courier
+        self._db, self._timekeeper, self._planning, self._way, self._looks = db, timekeeper, planning, way, looks
         self._gate, self._pacer, self._outlook, self._teller = gate, pacer, outlook, teller
         self._knowledge, self._doubles, self._decided = knowledge, doubles, decided
         self._mending = Mending(zone)
@@ -68,7 +70,7 @@ class IdleReads:
         if now < self._wanted_at():
             return False
         if not self._timekeeper.trusted:
-            await self._courier.probe()
+            await self._looks.probe()
             self._outlook.note_idle_read(now, self._pacer.budget)
             return True
         if (check := self._mending.check) is not None:
@@ -84,7 +86,7 @@ class IdleReads:
             return False
         max_shift_s = self._planning.policy.max_shift_s
         since = int(max(now - READ_SPAN_MAX_S, min(oldest, now) - max_shift_s - READ_BESIDE_S))
-        if not await self._courier.look(people, since, int(now) + READ_BESIDE_S):
+        if not await self._looks.look(people, since, int(now) + READ_BESIDE_S):
             self._planning.forbid_reads()
         self._planning.all_dirty = True
         if (self._knowledge.snapshot_at or 0.0) >= now:
@@ -99,7 +101,7 @@ class IdleReads:
 
     async def _check(self, check: Query, now: float) -> None:
         """One check of what keeps punches in review; it says nothing of the key that the loop would halt for."""
-        reply = await self._courier.ask(check)
+        reply = await self._way.ask(check)
         if isinstance(reply, Reply):
             self._mending.note(reply)
         # After the last check comes the next read, and that at its own pace.

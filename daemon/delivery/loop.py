@@ -17,28 +17,28 @@ from daemon.alarms import Alarms
 from daemon.clock import Timekeeper
 from daemon.delivery import storage
 from daemon.delivery.asking import Asking
-from daemon.delivery.board import Lane
-from daemon.delivery.courier import Answered, Courier
+from daemon.delivery.courier import Courier
 from daemon.delivery.deciding import Deciding
 from daemon.delivery.doubles import Doubles
 from daemon.delivery.gate import Gate
 from daemon.delivery.idle import IdleReads
 from daemon.delivery.key_check import KeyCheck, key_check, unreadable
 from daemon.delivery.knowledge import Knowledge, View
+from daemon.delivery.looks import Looks
 from daemon.delivery.outlook import Outlook
 from daemon.delivery.pacer import Pacer
-from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planning import Planning
 from daemon.delivery.policy import Policy
 from daemon.delivery.probing import Probing
+from daemon.delivery.serving import Serving
 from daemon.delivery.status import DeliveryStatus, status_of
 from daemon.delivery.teller import Teller
+from daemon.delivery.way import Way
 from daemon.errors import ConfigError
 from daemon.events import Events
-from daemon.model import Employee, Punch
+from daemon.model import Punch
 from daemon.queue.database import Database
-from daemon.queue.deliveries import LanePunch
-from daemon.timesheets.timesheet import BATCH_PEOPLE_MAX, Query, Reply, Timesheet
+from daemon.timesheets.timesheet import Query, Reply, Timesheet
 
 #: A new punch while nothing answers is a reason to try again, but not more often than this.
 HURRY_S = 5.0
@@ -86,28 +86,33 @@ class Delivery:
             teller=self._teller,
         )
         doubles = Doubles(db, alarms, timekeeper.now, zone or ZoneInfo("UTC"))
-        self._courier = Courier(
+        self._way = Way(db, timesheet, timekeeper, pacer=self.pacer, gate=self.gate, alarms=alarms, teller=self._teller)
+        self._looks = Looks(self._way, timekeeper, knowledge=self._knowledge, alarms=alarms, doubles=doubles)
+        self._probing = Probing(
+            timekeeper, planning=self._planning, looks=self._looks, gate=self.gate, pacer=self.pacer
+        )
+        courier = Courier(
             db,
-            timesheet,
+            self._way,
             timekeeper,
             pacer=self.pacer,
             gate=self.gate,
             knowledge=self._knowledge,
             alarms=alarms,
             teller=self._teller,
-            doubles=doubles,
         )
-        self._probing = Probing(
-            timekeeper, planning=self._planning, courier=self._courier, gate=self.gate, pacer=self.pacer
-        )
-        self._asking = Asking(self._courier.ask, self.gate, timekeeper)
-        self._deciding = Deciding(
-            db,
+        self._serving = Serving(
             timekeeper,
-            ask=self._asking.ask,
-            knowledge=self._knowledge,
-            teller=self._teller,
-            wake=self.wake,
+            planning=self._planning,
+            courier=courier,
+            looks=self._looks,
+            probing=self._probing,
+            gate=self.gate,
+            pacer=self.pacer,
+        )
+        self._asking = Asking(self._way.ask, self.gate, timekeeper)
+        self._deciding = Deciding(
+            db, timekeeper, ask=self._asking.ask, knowledge=self._knowledge, teller=self._teller, wake=self.wake
         )
         self._idle = IdleReads(
             db,
@@ -115,7 +120,8 @@ class Delivery:
             planning=self._planning,
             knowledge=self._knowledge,
             doubles=doubles,
-            courier=self._courier,
+            way=self._way,
+            looks=self._looks,
             gate=self.gate,
             pacer=self.pacer,
             outlook=self._outlook,
@@ -125,8 +131,6 @@ class Delivery:
         )
         self._news = asyncio.Event()
         self._stopping = self._recalled = False
-        #: The lane of the last answer, planned again while the next request is out.
-        self._aside: asyncio.Task[None] | None = None
 
     # --- life
 
@@ -149,9 +153,9 @@ class Delivery:
                         async with asyncio.timeout(rest_s):
                             await self._news.wait()
         finally:
-            await self._finish_last()
+            await self._serving.finish_last()
             if self._stopping and self.pacer.memory() is not None:
-                await self._courier.keep_pace()  # what was read since the last punch counts as well
+                await self._way.keep_pace()  # what was read since the last punch counts as well
 
     async def stop(self, grace_s: float) -> None:
         """End `run` after the request that is out, if its answer comes within `grace_s`; the caller cancels it then."""
@@ -232,7 +236,7 @@ class Delivery:
             changed = await self._timesheet.reload_key()
         except ConfigError as error:
             return unreadable(error.message)
-        reply = await self._courier.greet()
+        reply = await self._looks.greet()
         self._news.set()
         return key_check(reply, changed=changed)
 
@@ -264,12 +268,12 @@ class Delivery:
 
     async def _turn(self) -> float | None:
         """Plan what changed, carry out at most one request. How long to rest: 0 not at all, None until news."""
-        await self._follow_up()
-        next_lane = self._at_once()
+        await self._serving.follow_up()
+        next_lane = self._serving.at_once()
         if next_lane is not None:
-            await self._planning.for_one(next_lane, self._serve(next_lane))
+            await self._planning.for_one(next_lane, self._serving.serve(next_lane))
             return 0.0
-        await self._finish_last()
+        await self._serving.finish_last()
         await self._planning.plan_changed()
         self._planning.look_ahead(self.pacer.budget)
         now = self._timekeeper.now()
@@ -293,51 +297,8 @@ class Delivery:
             return 0.0
         if lane is None:
             return self._rest(expired_at if expired_at > now else float("inf"), now)
-        await self._planning.for_one(lane, self._serve(lane))
+        await self._planning.for_one(lane, self._serving.serve(lane))
         return 0.0
-
-    def _at_once(self) -> Lane | None:
-        """The lane whose request may be journalled together with the last answer, if nothing else is due before it."""
-        planning, board = self._planning, self._planning.board
-        owed = self._courier.owed
-        if owed is None:
-            return None
-        planning.look_ahead(self.pacer.budget)
-        now = self._timekeeper.now()
-        due = (board.next_wake() or float("inf"), planning.reads_again_at)
-        if planning.all_dirty or board.dirty or min(due) <= now or self._probing.wanted(now):
-            return None
-        if max(self.gate.ready_at(now), self.pacer.ready_at(now, live=True)) > now:
-            return None
-        lane = board.best(expired_too=self.pacer.ready_at(now, live=False) <= now)
-        if lane is None or not isinstance(lane.plan.request, Send) or not lane.plan.request.alone:
-            return None
-        # Oldest first: what the same person punched next may come before, and is planned only after this.
-        theirs_first = lane.plan.expired or owed.next_at < lane.plan.due
-        return None if theirs_first and owed.next_at < float("inf") else lane
-
-    async def _finish_last(self) -> None:
-        """Write the last answer down, whatever comes next; its lane is to be planned again."""
-        await self._follow_up()
-        owed = self._courier.owed
-        if owed is not None:
-            await self._planning.for_one(owed.lane, self._courier.settle_owed())
-            self._planning.board.mark(owed.lane.user_id)
-
-    async def _follow_up(self) -> None:
-        """Wait until the lane of the answer before the last is planned."""
-        aside, self._aside = self._aside, None
-        if aside is not None:
-            await aside
-
-    def _handed_over(self, last: Answered, punches: list[LanePunch], person: Employee | None) -> None:
-        """The last answer is written down: what follows from it is done while the next request is out."""
-
-        async def follow() -> None:
-            await self._courier.conclude(last)
-            await self._planning.replan(last.lane, punches, person)
-
-        self._aside = asyncio.create_task(self._planning.for_one(last.lane, follow()))
 
     def _rest(self, at: float, now: float) -> float | None:
         """The rest until the earliest of: `at`, a plan's own time, a look at the key, a probe, reads allowed again."""
@@ -347,36 +308,3 @@ class Delivery:
             times.append(now + KEY_LOOK_S)
         earliest = min(times)
         return None if earliest == float("inf") else max(0.001, earliest - now)
-
-    async def _serve(self, lane: Lane) -> None:
-        """Carry out the one request a lane wants, judged at the moment of sending."""
-        board = self._planning.board
-        await self._planning.plan(lane)
-        if board.lanes.get(lane.user_id) is not lane:
-            return
-        request = lane.plan.request
-        if isinstance(request, Send):
-            mates = [lane] if request.alone else board.together(lane, BATCH_PEOPLE_MAX)
-            people = await self._send(lane, request) if len(mates) == 1 else await self._send_together(lane, mates)
-        elif isinstance(request, Read):
-            await self._finish_last()
-            board.note_request(lane)
-            people, may_read = await self._courier.read(request, board.readers())
-            if not may_read:
-                self._planning.forbid_reads()
-        else:
-            return
-        for user_id in sorted(people):  # equal histories go on alike
-            board.mark(user_id)
-
-    async def _send(self, lane: Lane, request: Send) -> set[str]:
-        self._planning.board.note_request(lane)
-        people = await self._courier.send(lane, request, self._handed_over)
-        if self._courier.owed is not None:
-            self._planning.board.put(lane, Plan())  # it has its turn when its answer is written down
-        return people
-
-    async def _send_together(self, lane: Lane, mates: Sequence[Lane]) -> set[str]:
-        await self._finish_last()
-        self._planning.board.note_request(lane)
-        return await self._courier.send_together(mates)

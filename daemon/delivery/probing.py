@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from daemon.clock import Timekeeper
-from daemon.delivery.courier import Courier
 from daemon.delivery.gate import Gate
+from daemon.delivery.looks import Looks
 from daemon.delivery.pacer import Pacer
 from daemon.delivery.planning import Planning
 
@@ -15,10 +15,8 @@ PROBE_FIRST_S, PROBE_MAX_S = 10.0, 900.0
 class Probing:
     """When a probe is wanted, and the pauses between those that a clock needs."""
 
-    def __init__(
-        self, timekeeper: Timekeeper, *, planning: Planning, courier: Courier, gate: Gate, pacer: Pacer
-    ) -> None:
-        self._timekeeper, self._planning, self._courier = timekeeper, planning, courier
+    def __init__(self, timekeeper: Timekeeper, *, planning: Planning, looks: Looks, gate: Gate, pacer: Pacer) -> None:
+        self._timekeeper, self._planning, self._looks = timekeeper, planning, looks
         self._gate, self._pacer = gate, pacer
         self._greeted = False
         self._pause_s, self._at = PROBE_FIRST_S, 0.0
@@ -41,7 +39,7 @@ class Probing:
     async def probe(self) -> None:
         """Carry one out."""
         self._greeted = True
-        if await self._courier.probe():
+        if await self._looks.probe():
             self._at = self._timekeeper.now() + self._pause_s
             self._pause_s = min(self._pause_s * 2, PROBE_MAX_S)
 

@@ -25,6 +25,7 @@ _answer = partial(Mutant, table="what an answer means")
 
 _SETTLE = "daemon/delivery/settle.py"
 _COURIER = "daemon/delivery/courier.py"
+_LOOKS = "daemon/delivery/looks.py"
 _GATE = "daemon/delivery/gate.py"
 _UNKNOWN = "daemon/delivery/unknown.py"
 _JUDGE = "daemon/timesheets/connecteam/answers.py"
@@ -41,8 +42,8 @@ MUTANTS = (
         file=_COURIER,
         before="attempt_id = await self._begin(lane, send, handed_over)\n"
         "        if attempt_id is None:\n            return {lane.user_id}\n"
-        "        reply, _ = await self._request(send.step)\n",
-        after="reply, _ = await self._request(send.step)\n"
+        "        reply, _ = await self._way.request(send.step)\n",
+        after="reply, _ = await self._way.request(send.step)\n"
         "        attempt_id = await self._begin(lane, send, handed_over)\n"
         "        if attempt_id is None:\n            return {lane.user_id}\n",
         proofs=(
@@ -341,9 +342,9 @@ MUTANTS = (
         id="forbidden-read-halts-punches",
         row="halted",
         breaks="A key that may not read the timesheet can no longer punch either.",
-        file=_COURIER,
+        file=_LOOKS,
         before="case KeyRefused(_, detail):\n                return await self._only_reads_refused(detail)",
-        after="case KeyRefused(_, detail):\n                self._note(Reach.KEY_REFUSED, reply, detail)",
+        after="case KeyRefused(_, detail):\n                self._way.note(Reach.KEY_REFUSED, reply, detail)",
         proofs=(f"{GATE}::test_a_key_that_may_not_read_still_punches",),
     ),
     _answer(

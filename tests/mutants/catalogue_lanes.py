@@ -13,7 +13,7 @@ _lane = partial(Mutant, table="lanes")
 _PLANNER = "daemon/delivery/planner.py"
 _WALK = "daemon/delivery/walk.py"
 _BOARD = "daemon/delivery/board.py"
-_LOOP = "daemon/delivery/loop.py"
+_SERVING = "daemon/delivery/serving.py"
 _PLANNING = "daemon/delivery/planning.py"
 _WIRE = "daemon/timesheets/connecteam/wire.py"
 
@@ -185,7 +185,7 @@ LANES = (
         id="sent-by-an-old-plan",
         row="judged at the moment of sending",
         breaks="A request leaves as it was planned, however long ago that was.",
-        file=_LOOP,
+        file=_SERVING,
         before="await self._planning.plan(lane)\n",
         after="pass\n",
         proofs=(f"{GUARDED}::test_what_waited_long_for_its_turn_is_judged_when_it_is_sent",),

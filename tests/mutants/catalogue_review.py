@@ -16,6 +16,7 @@ _STORAGE = "daemon/delivery/storage.py"
 _DECISIONS = "daemon/intake/decisions.py"
 _PACER = "daemon/delivery/pacer.py"
 _LOOP = "daemon/delivery/loop.py"
+_SERVING = "daemon/delivery/serving.py"
 
 REVIEW = (
     _review(
@@ -273,7 +274,7 @@ BUDGET = (
         id="questions-use-the-reserve",
         row="a reserve for live punches",
         breaks="A person's questions use up what live punches need.",
-        file="daemon/delivery/courier.py",
+        file="daemon/delivery/way.py",
         before="at = max(self._gate.ready_at(now), self._pacer.ready_at(now, live=False))",
         after="at = max(self._gate.ready_at(now), self._pacer.ready_at(now, live=True))",
         proofs=(f"{ASKING}::test_questions_leave_live_punches_their_reserve",),
@@ -366,9 +367,9 @@ BUDGET = (
         id="a-look-up-a-person",
         row="look-ups are shared",
         breaks="Every lane that waits for a read takes a request of its own.",
-        file=_LOOP,
-        before="self._courier.read(request, board.readers())",
-        after="self._courier.read(request, [lane])",
+        file=_SERVING,
+        before="self._looks.read(request, board.readers())",
+        after="self._looks.read(request, [lane])",
         proofs=(f"{BATCHES}::test_three_peoples_shifts_take_one_request_and_one_read_back",),
     ),
 )
