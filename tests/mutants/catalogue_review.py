@@ -5,7 +5,19 @@ from __future__ import annotations
 from functools import partial
 
 from tests.mutants.mutant import Mutant
-from tests.mutants.tests_of import ASKING, BATCHES, DECIDE, GUARDED, GUARDS, HEALING, LOOP, PACING, PLANNER, READS
+from tests.mutants.tests_of import (
+    ASKING,
+    BATCHES,
+    CHANGED,
+    DECIDE,
+    GUARDED,
+    GUARDS,
+    HEALING,
+    LOOP,
+    PACING,
+    PLANNER,
+    READS,
+)
 
 _review = partial(Mutant, table="review")
 _budget = partial(Mutant, table="budget")
@@ -54,6 +66,26 @@ REVIEW = (
         before='if walk.reasons[index] == "missing_clock_out" and paired and walk.moment.trusted:',
         after="if False:",
         proofs=(f"{PLANNER}::test_a_clock_out_that_turns_up_later_frees_its_clock_in",),
+    ),
+    _review(
+        id="salvaged-never-mended",
+        row="taken up again also after a salvage",
+        breaks="A review that was brought back after damage stays, though its person is assigned again.",
+        file=_STORAGE,
+        before="if entry.since <= begun_at and rested(entry, begun_at):",
+        after="if entry.since <= begun_at and not entry.outcome_unknown and rested(entry, begun_at):",
+        proofs=(f"{CHANGED}::test_a_salvaged_review_heals_by_itself",),
+        unseen="no week damages the database",
+    ),
+    _review(
+        id="salvaged-and-sent-unseen",
+        row="taken up again also after a salvage",
+        breaks="A salvaged review whose obstacle is gone is sent without looking whether it was sent before.",
+        file=_REVIEWING,
+        before="PunchState.IN_FLIGHT if entry.outcome_unknown else PunchState.PENDING",
+        after="PunchState.PENDING",
+        proofs=(f"{CHANGED}::test_a_salvaged_review_heals_by_itself",),
+        unseen="no week damages the database",
     ),
     _review(
         id="healed-by-an-old-read",
@@ -335,6 +367,18 @@ BUDGET = (
         before="records.put_setting(conn, _PACE, pace)",
         after="pass",
         proofs=(f"{READS}::test_the_account_s_day_is_remembered_over_a_restart",),
+    ),
+    _budget(
+        id="owners-day-ignored",
+        row="the kiosk's own count of the day",
+        breaks="Where the service tells nothing of the day, the owner's requests_per_day is not obeyed.",
+        file="daemon/delivery/pacer.py",
+        before="if self.requests_per_day and self._day_sent >=",
+        after="if False and self._day_sent >=",
+        proofs=(
+            f"{PACING}::test_the_owners_word_counts_where_the_service_tells_nothing",
+            f"{READS}::test_the_kiosks_own_count_of_the_day_survives_restarts",
+        ),
     ),
     _budget(
         id="idle-reads-spend-the-day",

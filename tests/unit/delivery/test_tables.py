@@ -19,6 +19,9 @@ LOOP, BATCHES = "integration/delivery/test_delivery_loop.py", "integration/deliv
 GATE, READS = "integration/delivery/test_delivery_gate.py", "integration/delivery/test_reads.py"
 CLIENT, DECIDE = "integration/test_connecteam_client.py", "integration/delivery/test_decisions.py"
 DAYS, SERVICES = "simulation/test_days_of_people.py", "contract/test_timesheets.py"
+GUARDED, HEALING = "integration/delivery/test_guards.py", "unit/delivery/test_healing.py"
+DOUBLES, CHANGED = "integration/delivery/test_doubles.py", "integration/test_salvaged_and_changed.py"
+DOUBT = "simulation/test_doubt_and_restarts.py"
 ATTEND, TIMES = "unit/intake/test_attendance.py", "integration/intake/test_times.py"
 ACCEPT, KEPT = "integration/intake/test_accept.py", "integration/intake/test_kept_taps.py"
 
@@ -45,6 +48,10 @@ LANES: dict[str, list[Proof]] = {
     "expired yields, one in ten": [(PACING, "test_what_has_expired_yields_but_gets_one_request_in_ten")],
     "expired by the service's clock, with the margin": [
         (PLANNER, "test_the_window_ends_with_its_margin_by_the_services_clock")
+    ],
+    "judged at the moment of sending": [
+        (GUARDED, "test_what_waited_long_for_its_turn_is_judged_when_it_is_sent"),
+        (GUARDED, "test_no_request_begins_for_what_was_decided_meanwhile"),
     ],
     "TOO_OLD means plan again": [(PLANNER, "test_the_services_too_old_means_plan_again_as_expired")],
     "a review holds its own counterpart": [(PLANNER, "test_a_clock_in_in_review_holds_its_own_clock_out_only")],
@@ -142,9 +149,17 @@ CLOCK: dict[str, list[Proof]] = {
     "taps of a boot that never had it": [
         (TIMES, "test_a_punch_of_a_boot_that_never_had_trust_stays_and_holds_what_hangs_on_it")
     ],
+    "a time shown to be wrong is not sent": [
+        (DOUBT, "test_a_tap_by_a_clock_that_was_believed_and_wrong_is_never_sent_with_that_time"),
+        (PLANNER, "test_a_time_that_lies_far_ahead_is_known_to_be_wrong"),
+    ],
 }
 
 MEANINGS: dict[str, list[Proof]] = {
+    "journalled before it leaves": [
+        (LOOP, "test_a_crash_between_the_journal_and_the_answer_is_looked_up"),
+        (LOOP, "test_a_timesheet_that_raises_after_sending_leaves_the_attempt_open"),
+    ],
     "delivered": [
         (ANSWERS, "test_a_2xx_with_id_person_and_our_time_is_done"),
         (SETTLE, "test_done_delivers_with_the_records_id"),
@@ -158,6 +173,7 @@ MEANINGS: dict[str, list[Proof]] = {
         (SERVICES, "test_with_the_cable_out_nothing_was_sent"),
         (SETTLE, "test_what_surely_did_not_happen_goes_again"),
         (PACING, "test_offline_backs_off_and_a_new_punch_hurries_it"),
+        (READS, "test_a_line_that_comes_back_is_used_within_a_second_but_not_in_step"),
     ],
     "unknown": [
         (ANSWERS, "test_what_proves_nothing_is_uncertain"),
@@ -168,6 +184,20 @@ MEANINGS: dict[str, list[Proof]] = {
         (LOOP, "test_a_crash_between_the_journal_and_the_answer_is_looked_up"),
         (DAYS, "test_the_answer_to_a_clock_out_is_lost_and_the_kiosk_restarts"),
     ],
+    "unknown, and moved by a manager meanwhile": [
+        (PLANNER, "test_a_lost_request_that_was_moved_before_it_was_looked_up"),
+        (PLANNER, "test_a_forgotten_clock_in_goes_again_only_where_the_day_is_explained"),
+        (PLANNER, "test_a_forgotten_clock_out_of_a_foreign_shift_does_not_end_another"),
+        (CHANGED, "test_a_forgotten_delivery_is_not_made_again_beside_the_changed_one"),
+        (CHANGED, "test_a_person_who_compared_lets_it_go"),
+        (CHANGED, "test_a_delivery_that_only_the_copy_knows_is_believed"),
+    ],
+    "unknown, and recorded twice after all": [
+        (DOUBLES, "test_a_punch_that_stands_there_twice_is_told_until_one_of_them_is_deleted"),
+        (DOUBLES, "test_what_another_program_or_a_manager_made_is_not_ours"),
+        (DOUBLES, "test_kept_is_what_the_punch_was_delivered_as_else_what_was_there_first"),
+    ],
+    "a record that cannot be read": [(READS, "test_one_unreadable_record_holds_up_that_person_alone")],
     "throttled": [
         (ANSWERS, "test_a_throttle_is_told_with_its_end"),
         (PACING, "test_throttled_without_a_header_waits_a_minute"),
@@ -205,6 +235,16 @@ REVIEW: dict[str, list[Proof]] = {
         (DAYS, "test_back_from_lunch_before_the_other_kiosk_told_of_it"),
         (DAYS, "test_somebody_is_archived_during_their_shift"),
     ],
+    "what is not known is not gone": [
+        (HEALING, "test_gone_is_what_a_read_shows"),
+        (PLANNER, "test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift"),
+    ],
+    "taken up again also after a salvage": [(CHANGED, "test_a_salvaged_review_heals_by_itself")],
+    "a person retries": [
+        (GUARDED, "test_a_retry_of_an_unknown_outcome_looks_first"),
+        (GUARDED, "test_only_what_is_in_review_is_retried_or_accepted"),
+    ],
+    "journalled with who and when": [(DECIDE, "test_what_a_decision_adds_is_journalled_with_who_and_when")],
     "a person gives the missing time": [
         (DECIDE, "test_a_forgotten_clock_out_is_given_and_the_shift_recorded"),
         (DECIDE, "test_a_forgotten_clock_in_is_given"),
@@ -225,6 +265,16 @@ BUDGET: dict[str, list[Proof]] = {
     ],
     "kiosks spread apart": [(PACING, "test_backoff_doubles_to_its_cap_and_never_meets_another_kiosk")],
     "a tenth of the day for idle reads": [(READS, "test_idle_reads_take_at_most_a_tenth_of_the_day")],
+    "the day's count survives a restart": [
+        (READS, "test_the_account_s_day_is_remembered_over_a_restart"),
+        (READS, "test_a_refusal_until_the_end_of_the_day_is_remembered"),
+        (PACING, "test_what_the_pacer_knows_survives_a_restart"),
+    ],
+    "the kiosk's own count of the day": [
+        (PACING, "test_the_owners_word_counts_where_the_service_tells_nothing"),
+        (PACING, "test_a_day_is_counted_on_where_the_answers_tell_nothing_more"),
+        (READS, "test_the_kiosks_own_count_of_the_day_survives_restarts"),
+    ],
     "pairs together when scarce": [(READS, "test_when_the_day_cannot_carry_the_queue_pairs_go_together")],
     "look-ups are shared": [(PACING, "test_lanes_that_wait_for_a_read_are_found_together")],
 }
@@ -236,6 +286,7 @@ IN_OR_OUT: dict[str, list[Proof]] = {
         (ATTEND, "test_the_servers_view_corrects_what_is_known_here"),
         (READS, "test_the_toggle_is_told_what_a_read_showed_only_after_all_is_settled"),
     ],
+    "ended by the service itself still counts as open": [(ATTEND, "test_the_servers_view_corrects_what_is_known_here")],
     "too old an open shift": [(ACCEPT, "test_a_forgotten_clock_out_does_not_turn_the_next_day_around")],
     "undecided while the time is unknown": [(TIMES, "test_after_a_reboot_without_trust_no_direction_is_guessed")],
     "a real tap is never refused": [(ATTEND, "test_a_real_tap_of_a_known_badge_is_never_refused")],
@@ -262,6 +313,26 @@ TABLES = {
 }
 
 
+#: The rows of the table in docs/delivery.md, as they begin there, each with the rows here that prove it.
+TOLD = {
+    "any | the clock is not trusted, or its time or direction is not known": (
+        "any, clock not trusted",
+        "taps of a boot that never had it",
+    ),
+    "any | a read shows exactly this on the timesheet": ("any, already recorded",),
+    "clock-in within reach | nothing contradicts it": ("clock-in, inside",),
+    "clock-in within reach | a read shows a finished shift around it": ("clock-in, inside a finished shift",),
+    "clock-in beyond reach | its clock-out is queued": ("clock-in expired, its clock-out queued",),
+    "clock-in beyond reach | no clock-out yet": ("clock-in expired, no clock-out yet",),
+    "clock-in beyond reach | the next punch is a clock-in again": ("clock-in expired, another clock-in next",),
+    "clock-out within reach | its clock-in opened a shift": ("clock-out inside, its clock-in delivered",),
+    "clock-out | its clock-in was made elsewhere": ("clock-out, its clock-in unknown here",),
+    "clock-out beyond reach | its shift is still open": ("clock-out expired, its shift open",),
+    "clock-out | its shift has ended": ("clock-out, its shift already ended",),
+    "a pair | further apart than `max_shift_hours`": ("longer than max_shift_hours",),
+}
+
+
 @cache
 def _defined(file: str) -> frozenset[str]:
     """The tests that a file defines at its top."""
@@ -277,3 +348,13 @@ def test_every_row_has_the_tests_that_prove_it(row: str, proofs: list[Proof]) ->
     """The named tests exist where they are said to be."""
     assert proofs, f"nothing proves: {row}"
     assert [proof for proof in proofs if proof[1] not in _defined(proof[0])] == []
+
+
+def test_every_row_of_the_page_is_proven() -> None:
+    """A row that is written into docs/delivery.md's table has its rows here, and none here outlives its row there."""
+    page = (TESTS.parent / "docs" / "delivery.md").read_text()
+    table = page.split("## What to send next")[1].split("\n## ")[0]
+    cells = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    assert {" | ".join(row[:2]) for row in cells[2:]} == set(TOLD)
+    known = {row for rows in TABLES.values() for row in rows}
+    assert {row for rows in TOLD.values() for row in rows} - known == set()
