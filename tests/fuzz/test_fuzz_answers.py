@@ -29,6 +29,7 @@ from daemon.timesheets.timesheet import (
 )
 from sandbox.connecteam.behaviour import SecondClockIn
 from tests.fuzz.answers import BODIES, HEADERS, STATUSES, Hostile, hostile
+from tests.support.answers import judge
 from tests.support.between import answer
 from tests.support.delivery_bench import ANNA, BOB, Bench, on_bench
 from tests.support.fuzzing import fuzzed
@@ -56,7 +57,7 @@ def test_an_answer_is_judged_and_only_a_proof_is_done(
     step: Step, status: int, headers: dict[str, str], body: bytes
 ) -> None:
     """Nothing is raised; done is only a 2xx whose bytes hold the person and the second; no wait is beyond two days."""
-    outcome = answers.judge(step, status, headers, body)
+    outcome = judge(step, status, headers, body)
     if isinstance(outcome, Done | DoneChanged):
         assert 200 <= status < 300
         assert b"101" in body

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from daemon.reasons import REASONS
 from daemon.timesheets.connecteam import answers
-from daemon.timesheets.connecteam.answers import judge
 from daemon.timesheets.timesheet import (
     Budget,
     ClockAhead,
@@ -36,6 +35,7 @@ from daemon.timesheets.timesheet import (
     TooOld,
     Uncertain,
 )
+from tests.support.answers import judge
 
 ANNA, BRAM = "9170357", "9170358"
 IN, OUT = 1795158060, 1795186860

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.timesheets.connecteam import staff
-from daemon.timesheets.connecteam.answers import judge
 from daemon.timesheets.timesheet import (
     CheckAssigned,
     CheckLocks,
@@ -28,6 +27,7 @@ from daemon.timesheets.timesheet import (
     Throttled,
     Uncertain,
 )
+from tests.support.answers import judge
 
 ANNA, BRAM = "9170357", "9170358"
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")

@@ -49,10 +49,9 @@ WAIT_MAX_S = 2 * 86400
 
 
 def judge(
-    step: Step, status: int, headers: Mapping[str, str], body: bytes, settings: staff.Settings = staff.NO_SETTINGS
+    step: Step, status: int, headers: Mapping[str, str], told: Json | None, settings: staff.Settings = staff.NO_SETTINGS
 ) -> Outcome:
-    """What this answer proves. Never raises, whatever the bytes; header names are lower-case."""
-    told = wire.parse(body)
+    """What this answer proves. Never raises. `told`: its body, as `wire.parse` read it; header names are lower-case."""
     if status == 429:
         return Throttled(throttled_until(headers))
     if 200 <= status < 300:

@@ -177,12 +177,12 @@ class ConnecteamTimesheet:
         return answer
 
     def _reply(self, step: Step, answer: Answer) -> Reply:
+        told = wire.parse(answer.body)
         if answer.status is None or answer.fault is not None:
             outcome: Outcome = Uncertain(answer.fault or "no answer", answer.status)
         else:
             settings = staff.Settings(self._config.time_clock_id, self._config.badge_field)
-            outcome = answers.judge(step, answer.status, answer.headers, answer.body, settings)
-        told = wire.parse(answer.body)
+            outcome = answers.judge(step, answer.status, answer.headers, told, settings)
         text = wire.clean(answer.body[: 4 * BODY_CHARS_MAX].decode("utf-8", "replace"))[:BODY_CHARS_MAX]
         return Reply(
             outcome,

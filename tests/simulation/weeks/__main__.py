@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from tests.simulation.weeks.coverage import Coverage, Reach, summary, table
@@ -30,14 +31,14 @@ SETTLED, GROWTH_KB = 5, 64 * 1024
 LINES_MAX = 8
 
 
-def weeks(first: int, count: int, jobs: int) -> Iterator[Week]:
+def weeks(first: int, count: int, jobs: int, people: int | None = None) -> Iterator[Week]:
     """So many weeks, as they are done."""
-    seeds = range(first, first + count)
+    seeds, live = range(first, first + count), partial(one_week, people=people)
     if jobs == 1 or count == 1:
-        yield from map(one_week, seeds)
+        yield from map(live, seeds)
         return
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=50) as pool:
-        yield from pool.imap_unordered(one_week, seeds)
+        yield from pool.imap_unordered(live, seeds)
 
 
 def main() -> int:
@@ -47,6 +48,7 @@ def main() -> int:
     many = commands.add_parser("run", help="so many weeks, one a seed")
     many.add_argument("--weeks", type=int, default=300)
     many.add_argument("--seed", type=int, default=1)
+    many.add_argument("--people", type=int, help="how many the company has; drawn for each week otherwise")
     many.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     many.add_argument("--shrink-s", type=float, default=120.0, help="how long to look for a shorter script; 0: not")
     many.add_argument("--keep", type=Path, default=Path("build/simulation"), help="where scripts of failing weeks go")
@@ -64,9 +66,10 @@ def main() -> int:
 
 
 def _run(wanted: argparse.Namespace) -> int:
-    began, done, failed, taps, requests, cpu_s = time.monotonic(), 0, list[Week](), 0, 0, 0.0
+    began, done, kiosks, failed, taps, requests, cpu_s = time.monotonic(), 0, 0, list[Week](), 0, 0, 0.0
     reached, held = Coverage(), dict[int, list[int]]()
-    for week in weeks(wanted.seed, wanted.weeks, wanted.jobs):
+    for week in weeks(wanted.seed, wanted.weeks, wanted.jobs, wanted.people):
+        kiosks += week.kiosks
         done, taps, requests, cpu_s = done + 1, taps + week.taps, requests + week.requests, cpu_s + week.cpu_s
         reached.add(Coverage.load(week.reached))
         held.setdefault(week.process, []).append(week.memory_kb)
@@ -77,13 +80,13 @@ def _run(wanted: argparse.Namespace) -> int:
             print(f"\r{done} of {wanted.weeks} weeks, {taps} taps, {requests} requests", end="", flush=True)
     took_s = time.monotonic() - began
     print(
-        f"\r{done} kiosk-weeks from seed {wanted.seed}: {taps} taps, {requests} requests, {len(failed)} broke a "
-        f"promise; {took_s:.0f} s, {cpu_s / max(1, done):.2f} s of processor a week"
+        f"\r{done} weeks from seed {wanted.seed} ({kiosks} kiosk-weeks): {taps} taps, {requests} requests, "
+        f"{len(failed)} broke a promise; {took_s:.0f} s, {cpu_s / max(1, done):.2f} s of processor a week"
     )
     grown = _grown(held)
     failed.sort(key=lambda week: week.seed)
     for week in failed[:TOLD_MAX]:
-        _tell(week, wanted.keep, wanted.shrink_s)
+        _tell(week, wanted.keep, wanted.shrink_s, wanted.people)
     if failed[TOLD_MAX:]:
         print(f"also broken: {' '.join(str(week.seed) for week in failed[TOLD_MAX:])}")
     unreached = _tell_reached(reached, wanted.keep, whole=wanted.weeks >= WHOLE)
@@ -118,14 +121,14 @@ def _tell_reached(reached: Coverage, keep: Path, *, whole: bool) -> bool:
     return bool(missing or refuted)
 
 
-def _tell(week: Week, keep: Path, shrink_s: float) -> None:
+def _tell(week: Week, keep: Path, shrink_s: float, people: int | None) -> None:
     """Say what one week broke, with the shortest script that still does, and how to live through it again."""
     print(f"\nseed {week.seed} breaks what is promised:")
     for _, text in week.broken[:LINES_MAX]:
         print(f"  {text}")
     if week.broken[LINES_MAX:]:
         print(f"  and {len(week.broken) - LINES_MAX} more")
-    rule, script = week.broken[0][0], draw_script(week.seed)
+    rule, script = week.broken[0][0], draw_script(week.seed, people)
     shorter = shrink(script, lambda one: any(name == rule for name, _ in judge(one)), shrink_s)
     keep.mkdir(parents=True, exist_ok=True)
     path = keep / f"seed-{week.seed}.jsonl"

@@ -49,6 +49,8 @@ class Acts:
     def __init__(self, stage: Stage, boxes: dict[str, Box]) -> None:
         self._stage, self._boxes = stage, boxes
         self._configs: dict[str, Config] = {}
+        #: Kiosks without power.
+        self._dark: set[str] = set()
 
     # --- people before a reader
 
@@ -117,7 +119,9 @@ class Acts:
                 return
             await box.lose_power(rounds, operations, tear, off_s)
             went_off = self._stage.now
+            self._dark.add(kiosk)
             await asyncio.sleep(off_s)
+            self._dark.discard(kiosk)
             behind_s = 0.0 if box.setting.keeps_time else self._stage.now - went_off
             box.clock.reboot(behind_s=behind_s)
             await box.start()
@@ -158,7 +162,9 @@ class Acts:
     # --- clocks, disks, networks
 
     async def step(self, kiosk: str, by_s: float, vouched: bool) -> None:
-        """The wall clock is set; `vouched`: the kernel holds it for synchronised."""
+        """The wall clock is set; `vouched`: the kernel holds it for synchronised. Not while the machine is off."""
+        if kiosk in self._dark:
+            return
         clock = self._boxes[kiosk].clock
         clock.step(by_s)
         clock.synchronised = vouched
@@ -169,6 +175,8 @@ class Acts:
     async def synchronise(self, kiosk: str) -> None:
         """NTP sets it right."""
         clock = self._boxes[kiosk].clock
+        if kiosk in self._dark:
+            return
         if clock.synchronised and clock.ahead_s == 0:
             return
         by_s = -clock.ahead_s

@@ -13,7 +13,8 @@ from tests.simulation.weeks.life import Company, draw_habits, taps
 from tests.simulation.weeks.script import Event, KioskSetting, Person, Script, in_order
 from tests.simulation.weeks.troubles import TROUBLES, Draw, Trouble
 
-PEOPLE = 25
+#: How many people the companies have: a shop, a practice, a workshop, a factory gate.
+PEOPLE = (5, 8, 12, 16, 25, 25)
 #: Ordinary weeks, and those that end with the hour that is not there and with the hour that comes twice.
 WEEKS = {
     "Europe/Amsterdam": ("2026-11-30", "2027-03-22", "2027-10-25"),
@@ -29,15 +30,21 @@ LAYOUTS = (
 HAS_A_KIND = 0.3
 
 
-def draw_script(seed: int, people: int = PEOPLE) -> Script:
-    """The week of a seed."""
+def draw_script(seed: int, people: int | None = None) -> Script:
+    """The week of a seed; of a company of so many people where that is said."""
     rng = random.Random(f"week {seed}")
+    drawn = rng.choice(PEOPLE)
     timezone = rng.choices(list(WEEKS), (4, 1))[0]
     monday = rng.choice(WEEKS[timezone])
     care = rng.random() < 0.2
     kiosks = _kiosks(rng, care)
     company = Company(
-        _people(rng, people), kiosks, draw_habits(rng), ZoneInfo(timezone), datetime.date.fromisoformat(monday), care
+        _people(rng, people or drawn),
+        kiosks,
+        draw_habits(rng),
+        ZoneInfo(timezone),
+        datetime.date.fromisoformat(monday),
+        care,
     )
     tapped = tuple(taps(company, rng))
     kinds = [kind for kind in TROUBLES if rng.random() < HAS_A_KIND]

@@ -19,6 +19,7 @@ class Week:
     """What came of one week: which promises were broken (rule and words), and what it cost."""
 
     seed: int
+    kiosks: int
     broken: tuple[tuple[str, str], ...]
     taps: int
     requests: int
@@ -46,12 +47,21 @@ def _live(script: Script) -> tuple[list[tuple[str, str]], int, int, Coverage]:
     return broken, kinds.count("Presented"), kinds.count("Asked"), reached
 
 
-def one_week(seed: int) -> Week:
-    """The week of a seed, judged."""
+def one_week(seed: int, people: int | None = None) -> Week:
+    """The week of a seed, judged; of so many people where that is said."""
     began = time.process_time()
-    broken, taps, requests, reached = _live(draw_script(seed))
+    script = draw_script(seed, people)
+    broken, taps, requests, reached = _live(script)
     return Week(
-        seed, tuple(broken), taps, requests, time.process_time() - began, os.getpid(), _memory_kb(), reached.dump()
+        seed,
+        len(script.kiosks),
+        tuple(broken),
+        taps,
+        requests,
+        time.process_time() - began,
+        os.getpid(),
+        _memory_kb(),
+        reached.dump(),
     )
 
 
