@@ -118,6 +118,10 @@ def settle(send: Send, punches: Sequence[Punch], reply: Reply, server_now: float
             return _again(send, reach, "too_old", detail)
         case ClockAhead(detail):
             return _clock_ahead(send, punches, reply, detail, server_now)
+        case Refused(_, detail, recognised) if isinstance(send.step, CloseShift) and not recognised:
+            # That a service lets no open shift be changed is nobody's misconfiguration (facts, U1).
+            verdicts = _all(send, PunchState.REVIEW, reason="could_not_close", detail=detail)
+            return Settlement(reach, verdicts, "did_not_take", detail)
         case Refused(reason, detail, recognised):
             verdicts = _all(send, PunchState.REVIEW, reason=reason, detail=detail)
             return Settlement(

@@ -41,6 +41,8 @@ def _no_matching_clock_in(sights: Sights, punch: PunchSeen) -> str | None:
     if punch.direction != "clock_out":
         return "it is no clock-out"
     if before is not None and before.direction == "clock_in" and before.state == "delivered":
+        if any(decided.decision == "accept_server" for decided in sights.facts.decisions(before.id)):
+            return None  # what a person took for it may be any shift
         shortest, _ = sights.facts.max_shift(punch.kiosk)
         if 1 <= punch.second - before.second <= shortest:
             return f"its clock-in was delivered: {before}"

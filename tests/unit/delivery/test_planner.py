@@ -682,6 +682,17 @@ def since(entry, hours):
     return replace(entry, since=at(hours))
 
 
+def test_a_clock_out_goes_on_when_its_clock_in_was_accepted():
+    """A record that a person took for the clock-in is its shift now, if it could be: not one begun days ago."""
+    taken = punch("in", 8, DELIVERED, shift="s1", as_=RecordedAs.CLOCK_IN)
+    lane = [taken, punch("out", 16, REVIEW, reason="no_matching_clock_in")]
+    assert verdicts(plan_lane(lane, seen(20, shift("s1", 7, 15)), moment(20.1), POLICY)) == [
+        ("out-16", "pending", None),
+    ]
+    assert verdicts(plan_lane(lane, seen(20, shift("s1", -20)), moment(20.1), POLICY)) == []
+    assert verdicts(plan_lane(lane, seen(20), moment(20.1), POLICY)) == []
+
+
 def test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift():
     """Its own shift is still open: what stands on the timesheet is not what was tapped."""
     lane = [

@@ -129,3 +129,14 @@ def test_a_few_seconds_ahead_wait_more_needs_a_person():
     assert (states(near), near.defer_s) == ([(IN.id, "pending", None)], 5.0)
     far = settle(OPEN, [IN], Reply(ClockAhead("future"), server_date=at(8) - 6), at(8))
     assert states(far) == [(IN.id, "review", "clock_ahead")]
+
+
+def test_a_service_that_lets_no_open_shift_be_changed_is_nobodys_misconfiguration():
+    """An update refused in words nobody knows: could_not_close, for that one alone; others are not held back for it."""
+    result = settle(
+        CLOSE, [OUT], Reply(Refused("refused", "An open shift cannot be edited", False), status=400), at(30)
+    )
+    assert states(result) == [(OUT.id, "review", "could_not_close")]
+    assert (result.attempt_outcome, result.suspicious) == ("did_not_take", None)
+    known = settle(CLOSE, [OUT], Reply(Refused("locked_days", "the day is locked", True), status=400), at(30))
+    assert states(known) == [(OUT.id, "review", "locked_days")]
