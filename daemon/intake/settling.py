@@ -88,7 +88,8 @@ def _verdict(
     if undecided and previous is not None and repeats(moment, previous, reader, policy):
         direction = punch.direction or previous.direction
         return Verdict(punch.id, direction, PunchState.DISCARDED, "repeat_of_earlier")
-    direction = punch.direction or reader.fixed or toggle(moment, previous, policy)
+    # A fixed reader decided at the tap. What is undecided was tapped at a toggle, whatever its reader is meant for now.
+    direction = punch.direction or toggle(moment, previous, policy)
     if direction is None:
         return Verdict(punch.id, None, PunchState.HELD, "earlier_punch_undecided")
     earlier = [other for other in lane if other.seq < punch.seq and other.time_known]

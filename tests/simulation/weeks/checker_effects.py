@@ -47,6 +47,7 @@ def one_effect(facts: Facts) -> list[Violation]:
         elif punch.unfinished and punch.reason not in MAY_STAND:
             for row in facts.ending.timesheet:
                 mine = (row.user_id, _written(row, punch.direction)) == (punch.user_id, punch.second)
+                mine = mine and not _was_told(facts, row, punch.direction)
                 if mine and not any(c.state == "delivered" for c in claimed[row.id, punch.direction]):
                     finding.say(line, f"{punch} waits, and stands on the timesheet as shift {row.id} all the same")
         elif punch.state == "discarded" and not _was_decided(facts, punch):
@@ -121,7 +122,7 @@ def from_somewhere(facts: Facts) -> list[Violation]:
     return finding.found
 
 
-def _was_told(facts: Facts, row: Shift, direction: str) -> bool:
+def _was_told(facts: Facts, row: Shift, direction: str | None) -> bool:
     """Whether a person was told that a punch stands there otherwise than it should, and then decided on that punch."""
     return any(
         entry["action"] == "punch.review"

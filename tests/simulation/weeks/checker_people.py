@@ -130,6 +130,8 @@ def direction_right(facts: Facts) -> list[Violation]:
                 expected = _toggled(facts, kiosk, last, tap)
                 if expected is not None and punch.direction != expected:
                     finding.say(tap.line, f"{tap}: {punch}, and the last punch here, {last}, makes it a {expected}")
+            # In twice: a service that takes it shows two open shifts, and one of them for long.
+            touched = touched or (last is not None and punch.direction == last.direction == "clock_in")
             last = punch
     return finding.found
 
