@@ -37,6 +37,8 @@ class Board:
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
         self.dirty: dict[str, None] = {}
+        #: The lane that is being loaded: neither dirty any more nor among the lanes yet.
+        self.loading: str | None = None
         #: When each person's last punch was settled in this run.
         self.settled_at: dict[str, float] = {}
         self._live: list[tuple[float, str, int]] = []
@@ -50,11 +52,15 @@ class Board:
         self.dirty[user_id] = None
 
     def take_dirty(self) -> str | None:
-        """The next lane to load, in the order they were marked."""
-        user_id = next(iter(self.dirty), None)
+        """The next lane to load, in the order they were marked; the one before it was loaded."""
+        self.loading = user_id = next(iter(self.dirty), None)
         if user_id is not None:
             del self.dirty[user_id]
         return user_id
+
+    def unsettled(self, user_id: str) -> bool:
+        """Whether something of this person's is unfinished, or may be."""
+        return user_id in self.lanes or user_id in self.dirty or user_id == self.loading
 
     def put(self, lane: Lane, plan: Plan) -> None:
         """Keep a lane with its newest plan; a lane without punches is forgotten."""

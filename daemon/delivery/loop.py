@@ -248,9 +248,7 @@ class Delivery:
         view = self._knowledge.of(user_id)
         if view is None:
             return None
-        board = self._planning.board
-        unsettled = user_id in board.lanes or user_id in board.dirty
-        return view, None if unsettled else board.settled_at.get(user_id, float("-inf"))
+        return view, self._planning.settled_at(user_id)
 
     def status(self) -> DeliveryStatus:
         """Where delivery stands."""

@@ -72,8 +72,9 @@ class Planning:
     async def plan_changed(self) -> None:
         """Plan every lane that changed, or whose own time has come."""
         if self.all_dirty:
+            unfinished = await self._db.read(storage.unfinished_lanes)
             self.all_dirty = False
-            for user_id in [*await self._db.read(storage.unfinished_lanes), *self.board.lanes]:
+            for user_id in [*unfinished, *self.board.lanes]:
                 self.board.mark(user_id)
         for lane in self.board.due_wakes(self._timekeeper.now()):
             self.board.mark(lane.user_id)
@@ -124,6 +125,14 @@ class Planning:
         await self._teller.count_reviews()
         if moved is True:
             self.board.mark(lane.user_id)
+
+    def settled_at(self, user_id: str) -> float | None:
+        """When a person's last punch here was settled, minus infinity where there never was one in this run; None
+        while something is not, or while that is not known: at a start, and after the database could not be read.
+        """
+        if self.all_dirty or self.board.unsettled(user_id):
+            return None
+        return self.board.settled_at.get(user_id, float("-inf"))
 
     def look_ahead(self, budget: Budget | None) -> None:
         """Whether the account's day carries what waits; else whole shifts go together, and a person is told."""

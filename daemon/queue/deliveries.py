@@ -25,6 +25,8 @@ SALVAGED: Final = "salvaged after damage; whether it was delivered is not known"
 HEAD_MAX: Final = 8
 #: A look-up takes a shift that begins this near for the one it looks for, unless it is another punch's own.
 BESIDE_S: Final = 15 * 60
+#: Or one that was made this near to the request: after an outage a person's days go one after the other.
+TOGETHER_S: Final = 10 * 60
 #: People who tap more often than every few seconds are no people.
 BESIDE_MAX: Final = 200
 #: A look-up for a forgotten delivery asks whose the person's other shifts are as far around as the longest shift goes.
@@ -69,12 +71,15 @@ _HEAD = (
     SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
     WHERE user_id = ? AND {_UNFINISHED} AND state = 'review' ORDER BY order_at DESC, punch_seq DESC LIMIT {HEAD_MAX}""",
 )
-#: What was delivered so near to a request without a known outcome (BESIDE_S) that its shift could be taken for it.
+#: What was delivered so near to a request without a known outcome (BESIDE_S, or TOGETHER_S in its making) that its
+#: shift could be taken for it.
 _BESIDE = f"""
     SELECT p.order_at, p.seq FROM deliveries f INDEXED BY deliveries_unfinished
+    LEFT JOIN attempts a ON a.id = f.attempt_id
     CROSS JOIN punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
     WHERE f.user_id = ? AND f.{_UNFINISHED} AND f.state = 'in_flight'
-        AND p.user_id = f.user_id AND p.order_at BETWEEN f.order_at - {BESIDE_S} AND f.order_at + {BESIDE_S}
+        AND p.user_id = f.user_id AND p.order_at BETWEEN f.order_at - {AROUND_S} AND f.order_at + {AROUND_S}
+        AND (abs(p.order_at - f.order_at) <= {BESIDE_S} OR abs(d.changed_at - a.sent_at) <= {TOGETHER_S})
         AND d.remote_id IS NOT NULL AND d.state <> 'discarded'
     LIMIT {BESIDE_MAX}"""
 #: What explains a person's shifts around a punch whose delivery was forgotten.

@@ -11,7 +11,7 @@ import re
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,13 +47,19 @@ CALLS = ("pwrite64", "fdatasync", "sendto")
 REFUSED_MAX = 50
 
 
+#: What may fail of the database's thread: every way in which it changes a file.
+CHANGES = ("pwrite64", "fdatasync", "write", "ftruncate")
+
+
 @dataclass(frozen=True)
 class Step:
-    """The n-th call of one kind in one thread (0: the loop's; else by age)."""
+    """The n-th call of one kind in one thread (0: the loop's; else by age). Equal `part`s are the same thing done
+    again: the same place among the same calls on the same files."""
 
     thread: int
     call: str
     n: int
+    part: tuple[object, ...] = ()
 
 
 class Door:
@@ -149,22 +155,40 @@ def watched(punchd: Newborn, thread: int, *options: str) -> Iterator[None]:
             tracer.communicate(timeout=PATIENCE_S)
 
 
-def all_steps(folder: Path, nursery: Nursery) -> list[Step]:
+def all_steps(folder: Path, nursery: Nursery, calls: Sequence[str] = CALLS) -> list[Step]:
     """Every step of an undisturbed day, by looking at one."""
-    counted: Counter[tuple[int, str]] = Counter()
     with at_the_door(folder / "count", nursery) as (here, sandbox):
         threads = range(len(here.punchd.threads()))
         traces = [folder / f"trace{thread}" for thread in threads]
-        calls = f"trace={','.join(CALLS)}"
-        loop = watched(here.punchd, 0, "-o", str(traces[0]), "-e", calls)
-        with loop, watched(here.punchd, threads[-1], "-o", str(traces[-1]), "-e", calls):
+        options = ("-y", "-e", f"trace={','.join(calls)}")
+        loop = watched(here.punchd, 0, "-o", str(traces[0]), *options)
+        with loop, watched(here.punchd, threads[-1], "-o", str(traces[-1]), *options):
             here.whole_day()
     assert here.interrupted is None
     assert disagreements(here.taps, sandbox.timesheet()) == []
-    for thread in (0, threads[-1]):
-        counted.update((thread, call) for call in re.findall(r"^(\w+)\(", traces[thread].read_text(), re.MULTILINE))
-    assert counted[threads[-1], "fdatasync"] > len(DAY), f"the youngest thread is not the database's: {counted}"
-    return [Step(thread, call, n) for (thread, call), count in sorted(counted.items()) for n in range(1, count + 1)]
+    steps = [step for thread in (0, threads[-1]) for step in _steps(thread, traces[thread].read_text())]
+    synced = sum(step.call == "fdatasync" for step in steps if step.thread == threads[-1])
+    assert synced > len(DAY), "the youngest thread is not the database's"
+    return sorted(steps, key=lambda step: (step.thread, step.call, step.n))
+
+
+def _steps(thread: int, trace: str) -> Iterator[Step]:
+    """The calls of one thread, each with its place among its neighbours."""
+    calls = [(call, file or "") for call, file in re.findall(r"^(\w+)\((?:\d+<[^>]*?([^/>]*)>)?", trace, re.MULTILINE)]
+    counted: Counter[str] = Counter()
+    runs = [(one, len(list(group))) for one, group in itertools.groupby(calls)]
+    for number, ((call, file), length) in enumerate(runs):
+        before, after = runs[number - 1 : number], [one for one, _ in runs[number + 1 : number + 3]]
+        for place in range(length):
+            counted[call] += 1
+            where = "first" if place == 0 else "last" if place == length - 1 else "between"
+            yield Step(thread, call, counted[call], (file, where, length, *before, *after))
+
+
+def distinct(steps: Sequence[Step]) -> list[Step]:
+    """One of each kind: the first of those that do the same thing. What is no file of punchd's is left out."""
+    found = {(step.call, step.part): step for step in reversed(steps) if str(step.part[0]).startswith("punchd.")}
+    return list(found.values())[::-1]
 
 
 def spread(steps: list[Step], of_each: Mapping[str, int]) -> list[Step]:

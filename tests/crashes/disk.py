@@ -20,6 +20,7 @@ from pathlib import Path
 TOOLS = ("mkfs.ext4", "e2fsck", "dumpe2fs", "losetup", "mount", "umount", "unshare", "findmnt", "fallocate")
 MEMORY = Path("/dev/shm")
 MB = 1024 * 1024
+BLOCK = 4096
 _INSIDE = "PUNCHD_CRASHES_INSIDE"
 #: The disk rests as soon as the kernel has nothing left to write; it is looked at this often, this many times.
 LOOK_S, LOOKS_MAX = 0.002, 2000
@@ -131,13 +132,16 @@ class Disk:
 
         Nobody may write meanwhile.
         """
+        # The loop device reports success for a request of which only the first blocks could be written: a disk that
+        # lies, which no sync can help. Requests of one block each either succeed or fail.
+        Path(f"/sys/block/{Path(self.device).name}/queue/max_sectors_kb").write_text(str(BLOCK // 1024))
         # It also reports what failed long ago, once.
         _run("sync", "--file-system", str(self.where), good=(0, 1))
         for ranges in re.findall(r"^  Free blocks: (.*)$", _run("dumpe2fs", self.device), re.MULTILINE):
             for one in filter(None, ranges.split(", ")):
                 first, _, last = one.partition("-")
                 start, count = int(first), int(last or first) - int(first) + 1
-                place = ("--offset", str(start * 4096), "--length", str(count * 4096))
+                place = ("--offset", str(start * BLOCK), "--length", str(count * BLOCK))
                 _run("fallocate", "--punch-hole", *place, str(self.image))
         # What the holes would need is not there. (Whoever writes meanwhile needs some of it: then once more.)
         for _ in range(LOOKS_MAX):
@@ -153,6 +157,11 @@ class Disk:
     def mend(self) -> None:
         """Every block can be written again."""
         _run("mount", "-o", "remount,size=1g", str(self._memory))
+
+    def is_read_only(self) -> bool:
+        """Whether the kernel has stopped writing to it."""
+        options = _run("findmnt", "--noheadings", "--output", "OPTIONS", "--mountpoint", str(self.where)).split(",")
+        return bool({"ro", "emergency_ro"} & {option.strip() for option in options})
 
     def turn_read_only(self) -> None:
         """As the kernel does when it finds an error in the file system; only a new mount undoes it."""
@@ -188,7 +197,7 @@ def _new_image(image: Path, size_mb: int) -> None:
     with draft.open("wb") as file:
         file.truncate(size_mb * MB)
     features = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
-    _run("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", features, str(draft))
+    _run("mkfs.ext4", "-q", "-F", "-b", str(BLOCK), "-m", "0", "-E", features, str(draft))
     # mkfs leaves holes. Here every block is there from the beginning: only what `break_free_space` takes is missing.
     shutil.copyfile(draft, image)
     draft.unlink()

@@ -1,8 +1,10 @@
-"""`python -m tests.crashes.errors [--of-each 12]`: an I/O error at any write and any sync of a day at the door.
+"""`python -m tests.crashes.errors [--of-each 3] [--every]`: an error at any write and any sync of a day at the door.
 
-strace lets one system call of the database's thread fail, or three in a row, with EIO; the disk works again after it.
-Whoever is refused taps again. In the end the timesheet must say what was tapped, nobody may have been shown a success
-that is not stored, and what is stored is looked at once more after a start without errors.
+strace lets one system call of the database's thread fail, or three in a row, with EIO or ENOSPC; the disk works again
+after it. A day has some 450 such calls, most of them the same thing done again (the next page of a commit, the next
+commit of the same shape): without --every one of each kind is tried. Whoever is refused taps again. In the end the
+timesheet must say what was tapped, nobody may have been shown a success that is not stored, and what is stored is
+looked at once more after a start without errors.
 """
 
 from __future__ import annotations
@@ -15,27 +17,28 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.crashes.day import Step, all_steps, at_the_door, spread, watched
+from tests.crashes.day import CHANGES, Step, all_steps, at_the_door, distinct, spread, watched
 from tests.crashes.notebook import Noted, of_punches
 from tests.crashes.settling import all_punches
 from tests.support.door import disagreements
 from tests.support.nursery import Nursery
 
-CALLS = ("fdatasync", "pwrite64")
-#: How many calls fail in a row.
-IN_A_ROW = (1, 3)
+#: How a call fails, and how many in a row.
+FAILURES = (("EIO", 1), ("EIO", 3), ("ENOSPC", 1), ("ENOSPC", 3))
 SIDE_BY_SIDE = 3
 
 
-def sweep(of_each: int | None, folder: Path) -> tuple[list[str], Counter[str]]:
-    """A day for each step (all of them for None); what is wrong, in words, and what was tried."""
+def sweep(of_each: int | None, folder: Path, *, every: bool = False) -> tuple[list[str], Counter[str]]:
+    """Days for each step (each kind of step for None); what is wrong, in words, and what was tried."""
     nursery = Nursery()
     try:
-        steps = [step for step in all_steps(folder, nursery) if step.call in CALLS and step.thread != 0]
+        steps = [step for step in all_steps(folder, nursery, CHANGES) if step.thread != 0]
     finally:
         nursery.close()
-    tried = steps if of_each is None else spread(steps, dict.fromkeys(CALLS, of_each))
-    print(f"{len(tried)} of {len(steps)} calls fail, each once alone and once with the two after it", flush=True)
+    tried = steps if every else distinct(steps)
+    tried = tried if of_each is None else spread(tried, dict.fromkeys(CHANGES, of_each))
+    how = ", ".join(f"{error} x {count}" for error, count in FAILURES)
+    print(f"{len(tried)} of {len(steps)} calls fail ({len(distinct(steps))} are distinct), each by {how}", flush=True)
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         parts = [pool.submit(_days, tried[n::SIDE_BY_SIDE], folder) for n in range(SIDE_BY_SIDE)]
         results = [part.result() for part in parts]
@@ -49,16 +52,16 @@ def _days(steps: Sequence[Step], folder: Path) -> tuple[list[str], Counter[str]]
     nursery = Nursery()
     try:
         for step in steps:
-            for count in IN_A_ROW:
-                wrong += _one_day(step, count, folder, nursery, counted)
+            for error, count in FAILURES:
+                wrong += _one_day(step, error, count, folder, nursery, counted)
     finally:
         nursery.close()
     return wrong, counted
 
 
-def _one_day(step: Step, count: int, folder: Path, nursery: Nursery, counted: Counter[str]) -> list[str]:
+def _one_day(step: Step, error: str, count: int, folder: Path, nursery: Nursery, counted: Counter[str]) -> list[str]:
     """A day in which these calls fail; what is wrong with it."""
-    inject = f"inject={step.call}:error=EIO:when={step.n}..{step.n + count - 1}"
+    inject = f"inject={step.call}:error={error}:when={step.n}..{step.n + count - 1}"
     with tempfile.TemporaryDirectory(dir=folder) as name, at_the_door(Path(name), nursery) as (here, sandbox):
         trace = Path(name) / "trace"
         with watched(here.punchd, step.thread, "-o", str(trace), "-e", f"trace={step.call}", "-e", inject):
@@ -76,16 +79,17 @@ def _one_day(step: Step, count: int, folder: Path, nursery: Nursery, counted: Co
     wrong = [*disagreements(here.taps, sandbox.timesheet()), *stored.words]
     counted["calls not reached: that day was shorter"] += not failed
     wrong += ["it ended by itself"] if here.interrupted else []
-    return [f"{step}, {count} in a row: {words}\n{log[-3000:]}" for words in wrong]
+    return [f"{step}, {error}, {count} in a row: {words}\n{log[-3000:]}" for words in wrong]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 where every day ended right."""
     parser = argparse.ArgumentParser(prog="python -m tests.crashes.errors", description=__doc__)
-    parser.add_argument("--of-each", type=int, help="calls of each kind that are tried (default: every one)")
+    parser.add_argument("--of-each", type=int, help="calls of each system call (default: one of each kind)")
+    parser.add_argument("--every", action="store_true", help="every single call, some 1800 days: hours")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="errors") as name:
-        wrong, counted = sweep(options.of_each, Path(name))
+        wrong, counted = sweep(options.of_each, Path(name), every=options.every)
     print(*(f"  {count:5}  {what}" for what, count in counted.most_common()), sep="\n")
     print("every day ended right" if not wrong else "\n  ".join(["WRONG", *wrong[:10]]))
     if not any(what.endswith("s that failed") and count for what, count in counted.items()):

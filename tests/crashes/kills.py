@@ -208,6 +208,7 @@ def _carried_out(campaign: Campaign, sandbox: SandboxProcess, kills: int) -> lis
             wrong.append(f"the last stop ended with {punchd.code}")
     finally:
         punchd.killed()
+    wrong += [f"a start had to salvage: {folder}" for folder in campaign.kiosk.state.glob("damaged-*")]
     with copied(campaign.kiosk.state / "punchd.db") as conn:
         wrong += [line for (line,) in conn.execute("PRAGMA integrity_check(9)") if line != "ok"]
     print(f"killed {campaign.killed.total()} times:")

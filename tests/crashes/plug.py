@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.crashes.disk import Disk, disk
 from tests.crashes.notebook import Noted, of_punches
 from tests.crashes.people import ATTENDANCE, Crowd
 from tests.crashes.settling import all_punches
+from tests.crashes.surroundings import copied
 from tests.support.door import QUICK, door
 from tests.support.nursery import Newborn, Nursery
 from tests.support.punchd_process import PATIENCE_S, Kiosk
@@ -68,6 +70,26 @@ class Plug:
         """Which answered taps are not there. (One whose answer was cut off may be there as well.)"""
         found = of_punches(notes, all_punches(self.kiosk))
         return [words for words in found.words if ": nothing at " in words]
+
+    def alone(self, notes: Sequence[Noted]) -> list[str]:
+        """Which answered taps one of the two records lacks by itself. Ask before a start: it mends one by the other."""
+        answered = {note.punch_id for note in notes if note.punch_id is not None}
+        if not answered:
+            return []
+        database, copy = self.kiosk.state / "punchd.db", self.kiosk.state / "punchd.copy"
+        with copied(database) as conn:
+            stored = {str(one) for (one,) in conn.execute("SELECT id FROM punches")}
+        told = set()
+        for line in copy.read_bytes().splitlines():
+            with suppress(ValueError):  # torn by the cut: nobody was told of what is in it
+                record = json.loads(line)
+                told |= {record["punch"]["id"]} if record["is"] == "punch" else set()
+        return [f"{one} is not in {name}" for name, there in (("the database", stored), ("the copy", told))
+                for one in sorted(answered - there)]  # fmt: skip
+
+    def salvaged(self) -> list[str]:
+        """Where a start found its database damaged, and set it aside."""
+        return sorted(str(folder) for folder in self.kiosk.state.glob("damaged-*"))
 
 
 def stop(punchd: Newborn) -> None:

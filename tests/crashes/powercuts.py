@@ -1,8 +1,9 @@
 """`python -m tests.crashes.powercuts --cuts 200 --seed 1`: the plug is pulled at random moments; needs root.
 
 The state directory lies on an ext4 of its own. At a random moment punchd is stopped, what had reached the disk is
-copied, and life goes on from the copy: the journal is carried out, e2fsck finds nothing, punchd starts, and every tap
-that had been answered must be there, once, at its second. The control is the same with SQLite's synchronous = NORMAL
+copied, and life goes on from the copy: the journal is carried out, e2fsck finds nothing, every tap that had been
+answered is in the database and in the second copy, each looked at alone, punchd starts without having anything to
+salvage, and they must be there, once, at their second. The control is the same with SQLite's synchronous = NORMAL
 (set from outside: punchd has no such switch): it must lose taps, or this looks in the wrong place.
 """
 
@@ -58,7 +59,7 @@ class Cuts:
         self.sandbox = undo.enter_context(lossy_sandbox(folder / "sandbox", everybody, seed))
         self.nursery = Nursery()
         undo.callback(self.nursery.close)
-        self.day = Plug.of(folder / "day", self.sandbox.url, self.nursery, self.chance, undo, size_mb=96)
+        self.day = Plug.of(folder / "day", self.sandbox.url, self.nursery, self.chance, undo, size_mb=192)
         self.aside = Plug.of(folder / "aside", NOWHERE, self.nursery, self.chance, undo)
         make_old(self.aside.kiosk)
         self.crowd = Crowd(self.day.kiosk, everybody, seed, pause_s=0.1)
@@ -92,8 +93,9 @@ class Cuts:
 
     def _cut_and_count(self) -> None:
         self.day.pull(self.punchd, self.crowd)
+        self.lost += self.day.alone(self.crowd.notes)
         self.punchd = self.day.ready()
-        self.lost += self.day.missing(self.crowd.notes)
+        self.lost += self.day.missing(self.crowd.notes) + self.day.salvaged()
         self.crowd.gate.open()
 
     def _new(self) -> None:
@@ -139,10 +141,13 @@ class Cuts:
         return wrong + on_paper.words + stored.words
 
 
-def new_kiosk(plug: Plug, chance: random.Random, *, early: float = 0.3) -> tuple[int, list[str]]:
+def new_kiosk(
+    plug: Plug, chance: random.Random, *, early: float = 0.3, unsynced: bool = False
+) -> tuple[int, list[str]]:
     """A new disk, a new database, its first taps, and a cut: how many taps were answered, which of them are gone.
 
-    `early` is how probably the cut comes before the first tap, while the database is made.
+    `early` is how probably the cut comes before the first tap, while the database is made; `unsynced` counts only what
+    is gone from both records.
     """
     plug.disk.format(chance.choice(MOUNTS))
     everybody = people(live=60, stated=20, chance=chance)
@@ -158,10 +163,11 @@ def new_kiosk(plug: Plug, chance: random.Random, *, early: float = 0.3) -> tuple
         time.sleep(chance.uniform(0.2, 1.5 * WORK_S))
     crowd.abandon()
     plug.pull(punchd, crowd)
+    apart = [] if unsynced else plug.alone(crowd.notes)
     punchd = plug.ready()
     lost = plug.missing(crowd.notes)
     punchd.stopped()
-    return len(crowd.notes), lost
+    return len(crowd.notes), lost + apart
 
 
 def control(folder: Path, undo: ExitStack, cuts: int, seed: int) -> tuple[int, int, int]:
@@ -172,7 +178,7 @@ def control(folder: Path, undo: ExitStack, cuts: int, seed: int) -> tuple[int, i
     plug = Plug.of(folder / "kiosk", NOWHERE, nursery, chance, undo)
     answered, gone, cuts_that_lost = 0, 0, 0
     for _ in range(cuts):
-        taps, lost = new_kiosk(plug, chance, early=0)
+        taps, lost = new_kiosk(plug, chance, early=0, unsynced=True)
         answered, gone, cuts_that_lost = answered + taps, gone + len(lost), cuts_that_lost + bool(lost)
     return answered, gone, cuts_that_lost
 

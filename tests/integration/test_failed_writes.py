@@ -2,7 +2,7 @@
 
 After a failed sync the kernel keeps pages that no later sync writes, so both files must leave those pages behind: the
 WAL begins anew, the database file's are dropped, and a start trusts nothing that only memory holds. That this is enough
-on a disk that really fails is shown by tests/acceptance/test_failing_disk.py.
+on a disk that really fails is shown by tests/crashes/faults.py.
 """
 
 from __future__ import annotations
@@ -67,15 +67,18 @@ async def _made(path: Path) -> None:
     await db.close()
 
 
-def failing(path: Path, file: str, when: str, writes: int) -> tuple[str, list[str]]:
-    """Let a child write and end by a kill while some syncs of one file fail; what it said, the calls on that file.
+def failing(
+    path: Path, file: str, when: str, writes: int, *, call: str = "fdatasync", error: str = "EIO"
+) -> tuple[str, list[str]]:
+    """Let a child write and end by a kill while some calls on one file fail; what it said, the calls on that file.
 
     A star behind the database's name means its WAL as well.
 
     `when` counts the syncs of each thread: one opens the database, another writes.
     """
     trace = path.with_name("trace")
-    calls = ("-e", "trace=fdatasync,ftruncate,fadvise64,pwrite64", "-e", f"inject=fdatasync:error=EIO:when={when}")
+    traced = "trace=fdatasync,ftruncate,fadvise64,pwrite64,removexattr"
+    calls = ("-e", traced, "-e", f"inject={call}:error={error}:when={when}")
     files = (path, path.with_name("punchd.db-wal")) if file.endswith("*") else (path.with_name(file),)
     of_files = [word for one in files for word in ("-P", str(one))]
     strace = ("strace", "-f", "-y", *of_files, *calls, "-o", str(trace))
@@ -85,8 +88,8 @@ def failing(path: Path, file: str, when: str, writes: int) -> tuple[str, list[st
 
 
 def after_the_failure(calls: list[str]) -> list[str]:
-    """The names of the calls that followed the first failed sync."""
-    first = next(n for n, call in enumerate(calls) if "EIO" in call)
+    """The names of the calls that followed the first that failed."""
+    first = next(n for n, call in enumerate(calls) if "INJECTED" in call)
     return [call.partition("(")[0] for call in calls[first + 1 :]]
 
 
@@ -165,3 +168,15 @@ def test_a_start_after_a_kill_looks_at_the_disk(path):
     calls = re.findall(r"^(\w+)\(\d+<[^>]*(punchd\.db[^>]*)>", trace.read_text(errors="replace"), re.MULTILINE)
     files = ("punchd.db", "punchd.db-wal")
     assert calls[:4] == [(call, file) for file in files for call in ("fsync", "fadvise64")]
+
+
+def test_a_sync_that_ends_well_on_a_file_system_that_was_just_stopped_is_not_believed(path):
+    """The kernel may report success for the sync during which it gave up: what was to be kept by it is refused."""
+    said, calls = failing(path, "punchd.db*", "2", 4, call="removexattr", error="EROFS")
+    assert said.split()[:8] == ["begin", "0", "acknowledged", "0", "begin", "1", "refused", "1"]
+    then = calls[next(n for n, call in enumerate(calls) if "INJECTED" in call) :]
+    until = next(n for n, call in enumerate(then) if call.startswith("ftruncate") and "-wal" in call)
+    written = [call for call in then[:until] if call.startswith("pwrite64") and "-wal" in call]
+    assert not written, "nothing is written to the log before it could begin anew"
+    assert acknowledged(said) == [0, 2, 3]
+    assert set(kept(path, 4)) >= {0, 2, 3}

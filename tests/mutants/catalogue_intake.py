@@ -56,9 +56,9 @@ IN_OR_OUT = (
         id="snapshot-speaks-while-unsettled",
         row="a snapshot speaks when all is settled",
         breaks="The service's view decides while punches of the person are still on their way.",
-        file="daemon/delivery/loop.py",
-        before='return view, None if unsettled else board.settled_at.get(user_id, float("-inf"))',
-        after='return view, board.settled_at.get(user_id, float("-inf"))',
+        file="daemon/delivery/planning.py",
+        before="if self.all_dirty or self.board.unsettled(user_id):",
+        after="if False:",
         proofs=(f"{READS}::test_the_toggle_is_told_what_a_read_showed_only_after_all_is_settled",),
     ),
     _way(

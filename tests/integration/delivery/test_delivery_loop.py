@@ -89,13 +89,15 @@ def test_a_lost_answer_is_looked_up_and_never_doubles(
     on_bench(tmp_path, story)
 
 
-def test_a_lost_request_is_not_found_in_an_earlier_shift_of_the_same_person(tmp_path: Path) -> None:
+@pytest.mark.parametrize("apart_min", [3, 25])
+def test_a_lost_request_is_not_found_in_an_earlier_shift_of_the_same_person(tmp_path: Path, apart_min: int) -> None:
     """Short stays that all arrived after an outage: the one whose request was lost goes again, each is there once."""
 
     async def story(bench: Bench) -> None:
         bench.sandbox.faults.set(kind=Kind.RESET, path="*/clock-in", processed=False, skip=2, count=1)
-        stays = [(bench.second(minutes * 60), bench.second(minutes * 60 - 60)) for minutes in (14, 11, 8, 5)]
-        for minutes in (14, 11, 8, 5):
+        ago = [5 + number * apart_min for number in (3, 2, 1, 0)]
+        stays = [(bench.second(minutes * 60), bench.second(minutes * 60 - 60)) for minutes in ago]
+        for minutes in ago:
             await bench.punch(ANNA, "clock_in", ago_s=minutes * 60)
             await bench.punch(ANNA, "clock_out", ago_s=minutes * 60 - 60)
         await asyncio.sleep(120)

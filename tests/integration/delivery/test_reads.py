@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +132,36 @@ def test_the_toggle_is_told_what_a_read_showed_only_after_all_is_settled(tmp_pat
         assert seen is not None
         assert seen[1] is not None
         assert seen[1] > bench.second(700)
+
+    on_bench(tmp_path, story, policy=Policy(snapshots=True))
+
+
+def test_the_toggle_is_told_nothing_while_the_queue_cannot_be_read(tmp_path: Path) -> None:
+    """On a failing disk nobody knows what is settled: a person who tapped in is not taken in once more."""
+
+    async def story(bench: Bench) -> None:
+        await bench.delivery.sync_now()
+        await asyncio.sleep(10)
+        assert bench.delivery.seen(BOB) is not None
+
+        async def failing(fn: object) -> object:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        working, bench.db.read = bench.db.read, failing  # type: ignore[method-assign, assignment]
+        await bench.punch(BOB, "clock_in")
+        await asyncio.sleep(10)
+        assert not bench.running
+        seen = bench.delivery.seen(BOB)
+        assert seen is not None
+        assert seen[1] is None
+        again = asyncio.create_task(bench.delivery.run())  # as the supervisor does
+        await asyncio.sleep(10)
+        assert again.done()
+        assert isinstance(again.exception(), sqlite3.Error)
+        seen = bench.delivery.seen(BOB)
+        assert seen is not None
+        assert seen[1] is None
+        bench.db.read = working  # type: ignore[method-assign]
 
     on_bench(tmp_path, story, policy=Policy(snapshots=True))
 
