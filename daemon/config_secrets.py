@@ -32,9 +32,9 @@ def find_credentials(raw: Raw, environment: Mapping[str, str]) -> tuple[Credenti
     values, given = raw.section("connecteam"), raw.given("connecteam")
     folder = environment.get("CREDENTIALS_DIRECTORY", "")
     credential = Path(folder) / CREDENTIAL if folder else None
-    if credential is not None and not _is_there(credential):
-        credential = None
     oauth = {"oauth_client_id", "oauth_client_secret_file"} & given
+    if credential is not None and not _is_there(credential, unseen=not oauth and "api_key_file" not in given):
+        credential = None
     sources = [name for name in ("api_key_file",) if name in given]
     sources += [f"the systemd credential {CREDENTIAL}"] if credential else []
     sources += ["the OAuth pair"] if oauth else []
@@ -67,14 +67,14 @@ def as_the_unit_sees(environment: Mapping[str, str], places: Iterable[Path] = PL
     return {"CREDENTIALS_DIRECTORY": found[0], **environment} if found else dict(environment)
 
 
-def _is_there(path: Path) -> bool:
-    """Whether anything is there; what may not be looked at is, and is told of when it is read."""
+def _is_there(path: Path, *, unseen: bool) -> bool:
+    """Whether anything is there; `unseen` is the answer where this user may not look."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        return True
+        return unseen
     return True
 
 

@@ -351,5 +351,5 @@ def test_what_may_not_even_be_looked_at_is_a_problem_and_no_fault(name):
             os.seteuid(user)
             if name == "closed":
                 place.chmod(0o700)
-    assert {"alerts.command", "credential connecteam-api-key"} <= set(found)
+    assert set(found) == {"alerts.command", "credential connecteam-api-key"}
     assert all(one.text and one.remedy for one in found.values())

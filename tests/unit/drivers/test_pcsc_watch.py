@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from drivers import apdu, pcsc_words
-from drivers.pcsc_watch import PNP, READERS_MAX, CardWatch, Presentation
+from drivers.pcsc_watch import ATTEMPTS_MAX, PNP, READERS_MAX, CardWatch, Presentation
 from drivers.reader import ReaderLost, ReaderUnavailable
 from tests.support.fake_clock import FakeClock
 
@@ -186,6 +186,44 @@ def test_a_connection_that_breaks_is_not_blamed_on_polkit() -> None:
     """libpcsclite says "security violation" when pcscd dies while it asks for states: that is pcscd's end."""
     watch, _ = opened(ScriptedPcsc(["A 00"], [FIRST_LOOK, (pcsc_words.SECURITY_VIOLATION, None, [])]))
     assert "pcscd ended" in lost(watch)
+
+
+def test_a_card_that_pcscds_end_took_away_is_not_blamed_on_polkit() -> None:
+    """The same words at a card: whether pcscd still lists its readers tells which it was."""
+
+    class Ended(ScriptedPcsc):
+        def SCardListReaders(self, context: int, groups: list[str]) -> tuple[int, list[str]]:
+            if self.asked[1:]:
+                return pcsc_words.SECURITY_VIOLATION - (1 << 32), []
+            return super().SCardListReaders(context, groups)
+
+    pcsc = Ended(["A 00"], [FIRST_LOOK, (0, None, [("A 00", 0x10000 | PRESENT | CHANGED)])])
+    pcsc.connect = pcsc_words.SECURITY_VIOLATION - (1 << 32)
+    watch, _ = opened(pcsc)
+    assert "pcscd ended" in lost(watch)
+
+
+def test_each_card_is_let_go_also_where_it_does_not_answer() -> None:
+    """pcscd hands out a limited number of connections: one that is kept a tap ends them all within days."""
+    connections = []
+
+    class Counted(ScriptedPcsc):
+        def SCardConnect(self, context: int, name: str, mode: int, protocols: int) -> tuple[int, int, int]:
+            connections.append("made")
+            return super().SCardConnect(context, name, mode, protocols)
+
+        def SCardTransmit(self, card: int, protocol: int, command: list[int]) -> tuple[int, list[int]]:
+            return pcsc_words.COMM_ERROR - (1 << 32), []
+
+        def SCardDisconnect(self, card: int, how: int) -> int:
+            connections.append("ended")
+            return super().SCardDisconnect(card, how)
+
+    shown = (0, None, [("A 00", 0x10000 | PRESENT | CHANGED)])
+    watch, cards = opened(Counted(["A 00"], [FIRST_LOOK, shown, (0, [], [(PNP, CHANGED)])]))
+    lost(watch)
+    assert [card.badge for card in cards] == [None]
+    assert connections == ["made", "ended"] * ATTEMPTS_MAX
 
 
 def test_each_wait_is_a_sign_of_life() -> None:
