@@ -6,7 +6,7 @@ from daemon.alarms import Alarms
 
 
 def test_each_is_raised_once_and_over_once():
-    """Set again it has the newest text and its first moment; cleared again, or without having stood, it says nothing."""
+    """Set again it has the newest text and its first moment; cleared again, or never raised, it says nothing."""
     now, told = [100.0], []
     alarms = Alarms(lambda: now[0], lambda alarm, raised: told.append((alarm.code, alarm.text, raised)))
     alarms.clear("halted")
