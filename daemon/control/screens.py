@@ -29,9 +29,9 @@ def status_screen(status: Json, look: Look) -> str:
 
 
 def verdict(status: Json, look: Look) -> str:
-    """The first line: is it working."""
+    """The first line, or two where it is long: is it working."""
     state, waiting, review = status["state"], _waiting(status["queue"]), _review(status["queue"])
-    name = look.paint(printable(status["name"]), "strong")
+    name = printable(status["name"])
     online = ", ".join([*([f"{waiting} to deliver"] if waiting else []), *([review] if review else [])])
     said = {
         "online": f"online: {online or 'all that was tapped is on the timesheet'}",
@@ -40,7 +40,10 @@ def verdict(status: Json, look: Look) -> str:
         "halted": f"HALTED: taps are taken and kept, {waiting or 'nothing'} to deliver, but the service refuses us",
     }.get(state, str(state))
     style = "warn" if state == "online" and advise(status) else _STATE_STYLES.get(state, "warn")
-    return f"{name} is {look.paint(said, style)}"
+    first, *rest = look.wrapped(f"{name} is {said}", "").split("\n")
+    if first.startswith(f"{name} is "):
+        first = f"{look.paint(name, 'strong')} is {look.paint(first.removeprefix(f'{name} is '), style)}"
+    return "\n".join([first, *(look.paint(line, style) for line in rest)])
 
 
 def advise(status: Json) -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
 import pytest
 
 from daemon.control.commands.base import working
-from daemon.control.render import Look, counted
+from daemon.control.render import Look, columns, counted
 from daemon.control.screens import advise, punch_screen, tap_screen, verdict
 from daemon.reasons import REASONS
 
@@ -38,6 +40,17 @@ def status(alarms: tuple[str, ...] = (), **queue: int) -> dict[str, Any]:
 def test_the_first_line_does_not_say_that_all_is_there_when_it_is_not(queue, said):
     """A punch in review is not on the timesheet."""
     assert verdict(status(**queue), LOOK) == said
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("state", ["online", "offline", "paused", "halted"])
+@pytest.mark.parametrize("name", ["door", "The Front Door of the Bakery " + "x" * 35, "山" * 38])
+def test_the_verdict_fits_whatever_the_state_and_the_name(name, state, colour):
+    """80 columns, in two lines where one is too short; in colour the same words."""
+    told = {**status(pending=123456, review=1234), "name": name, "state": state}
+    shown = re.sub(r"\x1b\[\d+m", "", verdict(told, replace(LOOK, colour=colour)))
+    assert [line for line in shown.splitlines() if columns(line) > 80] == []
+    assert " ".join(shown.split()) == " ".join(verdict(told, replace(LOOK, width=500)).split())
 
 
 def test_what_an_alarm_tells_is_not_told_twice():
