@@ -5,7 +5,7 @@ PY := .venv/bin/python
 ALONE := flock Makefile
 PIP := $(ALONE) $(PY) -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help setup demo test check install test-vm crash damage mutants bench simulate fuzz
+.PHONY: help setup demo test check install test-vm crash damage mutants bench simulate fuzz spins
 
 help:
 	@echo 'make setup   .venv with punchd and punchctl; needs Python >= 3.11, no root, no compiler'
@@ -17,6 +17,7 @@ help:
 	@echo 'make simulate the whole product, WEEKS=300 kiosk-weeks from SEED=1 in virtual time; some ten minutes'
 	@echo 'make mutants breaks every guard on purpose, one after another, and tells which test notices; about an hour'
 	@echo 'make damage  a flipped byte at every place of the database, its log and its copy; some hours'
+	@echo 'make spins   an hour of delivery in every three of its states, and in hundreds of larger combinations; some minutes'
 	@echo 'make fuzz    hostile input to every boundary, over 100,000 in all (SEED=n repeats a run); some twenty minutes'
 	@echo 'make kills   SIGKILL at random moments under load (KILLS=500 SEED=1); some ten minutes'
 	@echo 'make powercuts   the plug is pulled at random moments, on an ext4 of its own (CUTS=200 SEED=1); root; some ten minutes'
@@ -78,6 +79,10 @@ simulate: .venv/.check
 # weeks: MUTANTS='lanes --fast'.
 mutants: .venv/.test
 	@$(PY) -m tests.mutants $(MUTANTS)
+
+# `make test` tries every pair.
+spins: .venv/.test
+	@PUNCHD_SPINS=long $(PY) -m pytest -q -o timeout=0 tests/integration/delivery/test_never_spins.py
 
 # `make test` tries some of each. Equal seeds are equal runs.
 fuzz: .venv/.test

@@ -39,6 +39,7 @@ class Gate:
         self._given_up = False
         self._until = 0.0
         self._last_try_at = 0.0
+        self._afresh_at = float("-inf")
         self._backoff_max_s = backoff_max_s
         self._rng = rng
 
@@ -89,11 +90,14 @@ class Gate:
         """Something changed (a person asked, the key file, a link): the next request may be tried at once.
 
         What changed for many kiosks alike (a link) is tried within `spread_s`, so that they do not come back in step.
+        A link is often up before anything can be reached through it, so the pauses begin anew; but those of a link that
+        flaps begin anew once in the longest pause, and each of its changes is otherwise worth one try.
         `given_up`: a request that was out has just been given up, and its failure is no reason for a pause.
         """
         self._given_up = given_up
         self._until = now + self._rng.uniform(0.0, spread_s)
-        self._failures = min(self._failures, 1)
+        if not spread_s or now - self._afresh_at >= self._backoff_max_s:
+            self._failures, self._afresh_at = min(self._failures, 1), now
         if self.halt is not None:
             self.halt.retry_at = self._until
 

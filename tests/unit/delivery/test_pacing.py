@@ -241,6 +241,23 @@ def test_offline_backs_off_and_a_new_punch_hurries_it():
     assert (gate.state, gate.ready_at(NOW + 20)) == ("online", NOW + 20)
 
 
+def test_a_link_that_flaps_is_tried_once_a_change_and_does_not_begin_the_pauses_anew_each_time():
+    """The first change after a quiet while begins them anew: a link is often up before anything can be reached."""
+    gate = Gate(300.0, random.Random(1))
+    for number in range(10):
+        gate.note(Reach.UNREACHED, "no network", NOW + 1000 * number)
+    now = NOW + 20_000
+    gate.retry(now, spread_s=0.8)
+    gate.note(Reach.UNREACHED, "no network", now + 1)
+    assert gate.ready_at(now + 1) <= now + 1 + 4
+    for number in range(5):
+        gate.note(Reach.UNREACHED, "no network", now + 40 + number)
+    gate.retry(now + 60, spread_s=0.8)
+    assert gate.ready_at(now + 60) <= now + 61
+    gate.note(Reach.UNREACHED, "no network", now + 61)
+    assert gate.ready_at(now + 61) > now + 61 + 10
+
+
 def test_paused_lets_nothing_through():
     """Paused is stronger than anything."""
     gate = Gate(300, random.Random(1))
