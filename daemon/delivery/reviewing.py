@@ -31,6 +31,10 @@ def take_up(walk: Walk, index: int) -> None:
         # Typed in, or found among kept taps, after it was given up: now it is a whole shift.
         walk.settle(index, PunchState.PENDING)
         return
+    if walk.reasons[index] == "shift_too_long" and walk.moment.trusted and not _too_long(walk, index):
+        # The other half was decided against, or longer shifts are allowed now.
+        walk.settle(index, PunchState.PENDING)
+        return
     if view is None or view.requested_at <= entry.since or not walk.moment.trusted:
         return
     if not punch.time_known or punch.direction is None or not view.covers(punch.second):
@@ -41,6 +45,13 @@ def take_up(walk: Walk, index: int) -> None:
     elif _unobstructed(walk, index) and rested(entry, view.requested_at):
         # Salvaged in review, nobody knows whether it was sent after all: it is looked up before it goes.
         walk.settle(index, PunchState.IN_FLIGHT if entry.outcome_unknown else PunchState.PENDING)
+
+
+def _too_long(walk: Walk, index: int) -> bool:
+    """Whether this punch and the other half of its shift lie too far apart."""
+    if walk.punches[index].direction is Direction.CLOCK_IN:
+        return walk.too_long_after(index)
+    return bool(index) and walk.punches[index - 1].direction is Direction.CLOCK_IN and walk.too_long_after(index - 1)
 
 
 def rested(entry: LanePunch, read_at: float) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from tests.simulation.weeks.facts import Facts
-from tests.simulation.weeks.history import Crashed, Disk, Plugged, PowerCut, Started, StartFailed, Stopped
+from tests.simulation.weeks.history import Crashed, Disk, Plugged, PowerCut, Reconfigured, Started, StartFailed, Stopped
 from tests.simulation.weeks.seen import ACKNOWLEDGED, Finding, PunchSeen, Tap, Violation
 
 #: An answer that took longer was given up by the person, or never came.
@@ -124,7 +124,9 @@ def direction_right(facts: Facts) -> list[Violation]:
             if tap is None or punch.direction is None:
                 touched = True  # a decision, or a time not known yet: from here on others know better
             elif tap.said.direction != "toggle":
-                if punch.direction != tap.said.direction:
+                # What was kept for an unknown badge is decided as its reader is meant when the badge gets its owner.
+                meant_anew = tap.shown == "unknown_badge" and _reconfigured_since(facts, kiosk, tap)
+                if punch.direction != tap.said.direction and not meant_anew:
                     finding.say(tap.line, f"{tap}: {punch}, at a reader for {tap.said.direction}")
             elif not touched and tap.shown != "unknown_badge":
                 expected = _toggled(facts, kiosk, last, tap)
@@ -134,6 +136,10 @@ def direction_right(facts: Facts) -> list[Violation]:
             touched = touched or (last is not None and punch.direction == last.direction == "clock_in")
             last = punch
     return finding.found
+
+
+def _reconfigured_since(facts: Facts, kiosk: str, tap: Tap) -> bool:
+    return any(line.kiosk == kiosk and line.at > tap.said.at for _, line in facts.of(Reconfigured))
 
 
 def _as_tapped(facts: Facts, lane: list[PunchSeen]) -> list[PunchSeen]:

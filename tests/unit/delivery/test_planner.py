@@ -682,6 +682,14 @@ def since(entry, hours):
     return replace(entry, since=at(hours))
 
 
+def test_a_shift_that_is_too_long_goes_on_when_its_other_half_is_decided_against():
+    """The clock-out is gone: its clock-in goes its own way; so does the clock-out without its clock-in. Else not."""
+    start, end = punch("in", 8, REVIEW, reason="shift_too_long"), punch("out", 30, REVIEW, reason="shift_too_long")
+    assert verdicts(plan_lane([start, end], seen(31), moment(31.1), POLICY)) == []
+    assert verdicts(plan_lane([start], seen(31), moment(31.1), POLICY))[0] == ("in-8", "pending", None)
+    assert verdicts(plan_lane([end], seen(31), moment(31.1), POLICY))[0] == ("out-30", "pending", None)
+
+
 def test_a_clock_out_goes_on_when_its_clock_in_was_accepted():
     """A record that a person took for the clock-in is its shift now, if it could be: not one begun days ago."""
     taken = punch("in", 8, DELIVERED, shift="s1", as_=RecordedAs.CLOCK_IN)
