@@ -11,7 +11,8 @@ import sqlite3
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from daemon.clock import Timekeeper
 from daemon.queue.database import Database
 from daemon.queue.records import get_setting
 from daemon.supervisor import Backoff
+from tests.simulation.virtual import VirtualClock, run_virtual
 from tests.support.fake_clock import START, FakeClock
 
 SECRET = "a shared secret of some length"
@@ -373,3 +375,37 @@ async def test_a_program_that_hangs_does_not_hold_up_the_other_way(database, rec
     async with box.running():
         box.alarms.set("halted", "x")
         assert (await receiver.got.get())["code"] == "halted"
+
+
+def test_a_receiver_that_is_away_is_tried_with_growing_pauses(tmp_path):
+    """A day long it is asked every few minutes, never without a pause; once it is back the message gets through."""
+    tries: list[float] = []
+
+    async def main(loop):
+        class Away:
+            async def send(self, _message: Message, _body: bytes) -> Sent:
+                tries.append(loop.time())
+                assert len(tries) < 2000, "without a pause"
+                return Sent.FAILED if loop.time() < 24 * 3600 else Sent.DONE
+
+        keeper = Timekeeper(VirtualClock(loop))
+        alarms = Alarms(keeper.now)
+        async with AsyncExitStack() as undo:
+            database = await Database.open(tmp_path / "punchd.db", inline=True)
+            undo.push_async_callback(database.close)
+            alerts = Alerts(
+                {"url": Away()}, Rules(0, None), kiosk="front-door", database=database, timekeeper=keeper,
+                alarms=alarms, rng=random.Random(1),
+            )  # fmt: skip
+            alarms.on_change = alerts.heard
+            telling = asyncio.ensure_future(alerts.run())
+            alarms.set("halted", "no key")
+            await asyncio.sleep(25 * 3600)
+            telling.cancel()
+            await asyncio.wait([telling])
+
+    run_virtual(main)
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    assert 2.5 <= pauses[0] <= 5
+    assert all(150 <= pause <= 300 for pause in pauses[6:])
+    assert 24 * 3600 <= tries[-1] <= 24 * 3600 + 300
