@@ -43,6 +43,7 @@ class Receiver:
         self.answers: list[int | str] = []
         self.got: asyncio.Queue[dict] = asyncio.Queue()
         self.tries = 0
+        self.elsewhere = "http://127.0.0.1:9/"
         self.url = ""
         self._runner: web.ServerRunner | None = None
 
@@ -75,7 +76,7 @@ class Receiver:
         if answer == "take and hang up":
             request.transport.abort()
             return web.Response()
-        return web.Response(status=answer, headers={"Location": "http://127.0.0.1:9/"} if answer == 302 else {})
+        return web.Response(status=answer, headers={"Location": self.elsewhere} if answer == 302 else {})
 
 
 @pytest.fixture
@@ -251,6 +252,23 @@ async def test_a_refused_message_does_not_hold_up_the_next(database, receiver, s
     box.alarms.set("queue_old", "y")
     async with box.running():
         assert [(await receiver.got.get())["code"] for _ in range(2)] == ["queue_old", "halted"]
+
+
+async def test_neither_a_redirect_nor_a_proxy_leads_it_elsewhere(database, receiver, secret, monkeypatch):
+    """Only the address of the configuration hears what is wrong, whatever it answers and the environment says."""
+    other = Receiver()
+    await other.start()
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, other.url)
+    receiver.answers, receiver.elsewhere = [302], other.url
+    box = Box(database, {"url": Webhook(receiver.url, secret)})
+    async with box.running(), asyncio.timeout(60):
+        box.alarms.set("halted", "no key")
+        assert (await receiver.got.get())["code"] == "halted"
+    await other.stop()
+    assert (receiver.tries, other.tries) == (2, 0)
 
 
 async def test_a_new_secret_needs_no_restart(database, receiver, secret):
