@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from daemon.delivery.knowledge import View
 from daemon.delivery.plan import Plan
-from daemon.delivery.policy import FUTURE_MAX_S, LOOK_AGAIN_MIN_S, Moment, Policy
+from daemon.delivery.policy import CLOSE_WITHIN_S, FUTURE_MAX_S, LOOK_AGAIN_MIN_S, Moment, Policy
 from daemon.delivery.reviewing import take_up
 from daemon.delivery.unknown import in_flight
 from daemon.delivery.walk import Walk, described, reference
@@ -177,16 +177,24 @@ def _already_ended(walk: Walk, index: int, record: ShiftRecord) -> bool:
             return _foreign_clock_out(walk, index)  # a phone's break: the person leaves the shift that they are in
         return walk.review(index, "already_clocked_out", described(record))
     if walk.policy.after_auto_clock_out == "correct" and not walk.gave_up_closing(index):
-        return walk.send(index, CloseShift(punch.user_id, record.id, punch.second, _mark(punch, record)))
+        return _close(walk, index, record, expired=False)
     return walk.review(index, "auto_clocked_out", described(record))
 
 
 def _close_late(walk: Walk, index: int, record: ShiftRecord) -> bool:
-    punch = walk.punches[index]
     if not walk.policy.close_late_by_update or walk.gave_up_closing(index):
         return walk.review(index, "could_not_close", described(record))
+    return _close(walk, index, record, expired=True)
+
+
+def _close(walk: Walk, index: int, record: ShiftRecord, *, expired: bool) -> bool:
+    """Set the end of a shift that was just seen without one of somebody's own: an update overwrites what stands."""
+    punch = walk.punches[index]
+    assert walk.view is not None
+    if walk.moment.now - walk.view.requested_at > CLOSE_WITHIN_S:
+        return walk.read(index, expired=expired)
     step = CloseShift(punch.user_id, record.id, punch.second, _mark(punch, record))
-    return walk.send(index, step, expired=True)
+    return walk.send(index, step, expired=expired)
 
 
 def _mark(punch: Punch, record: ShiftRecord) -> str | None:

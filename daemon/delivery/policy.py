@@ -20,6 +20,8 @@ READ_SPAN_MAX_S = 80 * 86400
 SECOND_LOOK = 7
 #: An open shift in a clock-in's way may have been forgotten long ago: it is looked for this far back.
 FORGOTTEN_S = 15 * 86400
+#: An update of a shift's end overwrites whatever stands there: the shift was read at most so long before it.
+CLOSE_WITHIN_S = 120
 #: A clock-out that waits for a clock-in made elsewhere is looked for again after at least this long, then ever later.
 LOOK_AGAIN_MIN_S = 60
 

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planner import plan_lane
-from daemon.delivery.policy import Policy
+from daemon.delivery.policy import CLOSE_WITHIN_S, Policy
 from daemon.delivery.reviewing import rested
 from daemon.model import PunchState, RecordedAs
 from daemon.queue.deliveries import SALVAGED, LanePunch
@@ -186,7 +186,7 @@ def test_a_clock_out_after_a_phones_break_ends_the_shift_that_the_phone_opened(n
     """The kiosk's shift was ended by the phone, which opened another: that one is the shift that the person leaves."""
     lane = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 16)]
     on_phone = shift("s1", 8, 12, by="mobile"), shift("p", 12.5, started_by="mobile")
-    view = seen(now - 0.05, *on_phone)
+    view = seen(now - 0.02, *on_phone)
     assert sent(plan_lane(lane, view, moment(now), POLICY)) == (step or CloseShift("7", "p", second(16), "out-16"))
     before_the_tap = seen(15, *on_phone)
     assert isinstance(plan_lane(lane, before_the_tap, moment(16.1), POLICY).request, Read)
@@ -229,8 +229,17 @@ def test_an_expired_clock_out_on_a_delivered_shift_is_closed_by_an_update_after_
     """Row "clock-out, expired, a read shows that shift without an end"."""
     lane = [punch("in", 0, DELIVERED, shift="s1"), punch("out", 8)]
     assert isinstance(plan_lane(lane, None, moment(20.5), POLICY).request, Read)
-    plan = plan_lane(lane, seen(20.4, shift("s1", 0)), moment(20.5), POLICY)
+    plan = plan_lane(lane, seen(20.48, shift("s1", 0)), moment(20.5), POLICY)
     assert sent(plan) == CloseShift("7", "s1", second(8), "out-8")
+
+
+def test_a_shift_is_closed_by_an_update_only_right_after_a_read():
+    """An update overwrites an end that a phone or another kiosk set since: what was read minutes ago is read again."""
+    lane = [punch("in", 0, DELIVERED, shift="s1"), punch("out", 8)]
+    read_at = 20.5 - (CLOSE_WITHIN_S + 1) / 3600
+    assert isinstance(plan_lane(lane, seen(read_at, shift("s1", 0)), moment(20.5), POLICY).request, Read)
+    ended_since = seen(20.49, shift("s1", 0, 9))
+    assert verdicts(plan_lane(lane, ended_since, moment(20.5), POLICY)) == [("out-8", "review", "already_clocked_out")]
 
 
 def test_closing_by_update_can_be_switched_off():
@@ -264,7 +273,7 @@ def test_a_shift_that_already_ended(record, state, reason):
 def test_an_auto_clock_out_is_corrected_when_configured():
     """after_auto_clock_out = "correct": the true end goes as an update."""
     lane = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 16)]
-    view = seen(16.05, shift("s1", 8, 15, by="autoClockOut"))
+    view = seen(16.08, shift("s1", 8, 15, by="autoClockOut"))
     plan = plan_lane(lane, view, moment(16.1), Policy(after_auto_clock_out="correct"))
     assert sent(plan) == CloseShift("7", "s1", second(16), "out-16")
 
