@@ -1,8 +1,8 @@
 """The command `punchd`: run, check, verify, salvage, demo.
 
 Exit codes: 0 done, or stopped in order; 1 another instance runs, or something does not verify or is lost; 2 usage; 70 a
-fault of its own (systemd starts it again); 75 the disk is full or fails (again too); 78 the configuration or the stored
-data cannot be used.
+fault of its own (systemd starts it again); 75 the disk is full, fails or is read-only (again too); 78 the configuration
+or the stored data cannot be used.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import grp
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -229,10 +230,18 @@ def _directory_problems(raw: Raw, environment: Mapping[str, str]) -> list[Proble
         there = os.path.lexists(path)
         if there and not os.path.isdir(path):
             problems.append(raw.problem(f"kiosk.{key}", f"{path} is not a directory", "give a directory"))
-        elif there and key == "state_dir" and not os.access(path, os.W_OK | os.X_OK):
+        elif there and key == "state_dir" and not os.access(path, os.W_OK | os.X_OK) and not _is_read_only(path):
             remedy = "give it to the user of the service (chown punchd:), mount it writable, or name another"
             problems.append(raw.problem(f"kiosk.{key}", f"cannot write in {path} as this user", remedy))
     return problems
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether its file system is: no mistake of this file, but what a disk comes to. The start says so, and is tried
+    again; what is wrong here is final."""
+    with suppress(OSError):
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    return False
 
 
 def _copy_problems(raw: Raw) -> list[Problem]:

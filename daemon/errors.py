@@ -6,7 +6,7 @@ PunchdError
 │   ├── NotFoundError    it names something that does not exist                  HTTP 404
 │   └── InvalidInputError   it is malformed (CSV, times, badges)                 HTTP 422
 ├── StorageError         the database cannot be used                             exit 78 at start
-│   ├── StorageBusyError     it cannot be used now: full, failing, locked        exit 75 at start, tried again
+│   ├── StorageBusyError     it cannot be used now: full, failing, read-only, locked   exit 75 at start, tried again
 │   ├── NewerSchemaError     it was written by a newer punchd
 │   └── DamagedError         its header or content is damaged
 │       └── ForeignDatabaseError   or it is another program's
@@ -16,6 +16,15 @@ Messages begin with what cannot be done and end with the remedy.
 """
 
 from __future__ import annotations
+
+from typing import Final
+
+#: Of a state directory on a file system that takes no changes: whoever mends it need not start the service as well.
+READ_ONLY: Final = (
+    "its file system is read-only. The kernel makes it so after an error (journalctl -k): check it and mount it again, "
+    "a reboot does both, and mind the card's health. If it is so on purpose, name another (kiosk.state_dir), or let "
+    "the unit write there (ReadWritePaths)"
+)
 
 
 class PunchdError(Exception):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from daemon.errors import AlreadyRunningError, StorageBusyError, StorageError
+from daemon.errors import READ_ONLY, AlreadyRunningError, StorageBusyError, StorageError
 
 
 class InstanceLock:
@@ -25,6 +25,8 @@ class InstanceLock:
             self._state_dir.mkdir(mode=0o700, exist_ok=True)
             fd = os.open(self._state_dir / "punchd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
+            if error.errno == errno.EROFS:
+                raise StorageBusyError(f"cannot use the state directory {self._state_dir}: {READ_ONLY}") from error
             kind = StorageBusyError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else StorageError
             raise kind(
                 f"cannot use the state directory {self._state_dir}: {error.strerror}; "

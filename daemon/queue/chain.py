@@ -156,7 +156,8 @@ def digest(salt: bytes, facts: Sequence[Any]) -> bytes:
 
 def hashed(before: bytes, link_id: int, kind: str, why: str, row_id: int, digested: bytes) -> bytes:
     """A link's own hash."""
-    return hashlib.sha256(b"|".join((before, f"{link_id}|{kind}|{why}|{row_id}".encode(), digested))).digest()
+    named = f"{link_id}|{kind}|{why}|{row_id}".encode("utf-8", "surrogateescape")  # damage makes no text of them
+    return hashlib.sha256(b"|".join((before, named, digested))).digest()
 
 
 def _settled(facts: Sequence[Any]) -> list[Any]:

@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 import aiosqlite
 
 from daemon.queue.copying import BeyondError, Copy
-from daemon.queue.opening import connect, mark_clean, open_file
+from daemon.queue.opening import connect, is_damage, mark_clean, open_file
 from daemon.queue.rewriting import Writer, drop_cached
 from daemon.queue.salvage import Seen, marker
 from daemon.queue.starting import open_or_salvage
@@ -102,9 +102,11 @@ class Database:
     async def _hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         try:
             return await self._runner.hop(fn)
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if is_damage(error):
                 self.note_damage(str(error))
+            if isinstance(error, UnicodeDecodeError):
+                raise sqlite3.DatabaseError("what it says of its schema is no text any more") from error
             raise
 
     @property
@@ -223,8 +225,8 @@ def _findings(path: Path, stopped: Callable[[], bool]) -> list[str]:
                     break
                 found.append(f"row {row_id} of {table} names something missing in {parent}")
             return found + _unverified(conn, stopped)
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        if is_damage(error):
             return [str(error)]
         raise
 

@@ -14,11 +14,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from daemon.errors import DamagedError, ForeignDatabaseError, NewerSchemaError, StorageBusyError, StorageError
+from daemon.errors import (
+    READ_ONLY,
+    DamagedError,
+    ForeignDatabaseError,
+    NewerSchemaError,
+    StorageBusyError,
+    StorageError,
+)
 from daemon.queue.chain import adopt_step, is_adopting
 from daemon.queue.migrations import migrate, migrations, schema_version
 from daemon.queue.records import get_setting, put_setting
-from daemon.queue.rewriting import WAL_BYTES_MAX, Writer, look_afresh
+from daemon.queue.rewriting import WAL_BYTES_MAX, Writer, look_afresh, takes_nothing
 
 #: "pnch", in every header: tells our database from any other program's.
 APPLICATION_ID = 0x706E6368
@@ -178,6 +185,13 @@ def _configure(conn: sqlite3.Connection) -> None:
     conn.execute("PRAGMA cell_size_check = ON")  # notice a damaged page when it is read
 
 
+def is_damage(error: Exception) -> bool:
+    """Whether an error of a database in use says that it is not what was written."""
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode"):
+        return True
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
@@ -206,6 +220,7 @@ _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLI
                      sqlite3.SQLITE_MISMATCH})  # fmt: skip
 #: Troubles that may pass while nobody is near: the service is started again and again.
 _MAY_PASS = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR})
+_MAY_BE_READ_ONLY = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR})
 _MAY_PASS_OS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
@@ -218,10 +233,16 @@ def explained(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _DAMAGE or str(error).startswith("Could not decode"):
             raise _damaged(path, str(error)) from error
+        if code in _MAY_BE_READ_ONLY and takes_nothing(path.parent):
+            raise StorageBusyError(f"cannot open the database {path}: {READ_ONLY}") from error
         remedy = _REMEDIES.get(code, "put the state directory on a local file system that works")
         kind = StorageBusyError if code in _MAY_PASS else StorageError
         raise kind(f"cannot open the database {path}: {error}; {remedy}") from error
+    except UnicodeDecodeError as error:  # what SQLite says of a damaged schema names what it cannot read
+        raise _damaged(path, "its schema is no text") from error
     except OSError as error:
+        if error.errno == errno.EROFS:
+            raise StorageBusyError(f"cannot open the database {path}: {READ_ONLY}") from error
         kind = StorageBusyError if error.errno in _MAY_PASS_OS else StorageError
         raise kind(
             f"cannot open the database {path}: {error.strerror}; create its directory, give it to the user that runs "

@@ -65,7 +65,7 @@ class Writer:
             if is_io(error):
                 self._failed = not self.begin_anew(conn)
             raise
-        if _takes_nothing(self._path):
+        if takes_nothing(self._path):
             self._failed = True
             raise sqlite3.OperationalError("the file system was made read-only while this was being stored")
         self._commits += 1
@@ -137,7 +137,7 @@ def look_afresh(path: Path) -> None:
                 drop_cached(file)
 
 
-def _takes_nothing(path: Path) -> bool:
+def takes_nothing(path: Path) -> bool:
     """Whether the file system of a file was stopped. Asks what changes nothing, but begins as a change does."""
     try:
         # Of what also begins a transaction of the file system's journal this alone writes nothing; touching the file

@@ -122,7 +122,7 @@ class Salvage:
             said.append(f"{self.copy_lines_unreadable} of {self.copy_lines} lines of the copy could not be read (a "
                         "power cut may leave one).")  # fmt: skip
         if self.copy_end_unreadable and self.database_unreadable:
-            said.append("The copy's last line is among them: of what came last nothing may be left that tells of it.")
+            said.append("The copy's end is among them: of what came last nothing may be left that tells of it.")
         if self.altered_total:
             said.append(f"{self.altered_total} punches are not as they were stored, and the copy has them no better: "
                         f"{_listed(self.altered, self.altered_total)}.")  # fmt: skip
@@ -146,9 +146,9 @@ def salvage(path: Path, copy: Path | None, why: str, seen: Seen, *, keep: bool =
     """
     report, now = Salvage(why, iso(seen.wall_s)), seen.wall_s
     draft = _beside(path, ".new")
-    create(draft)
     wreck = Wreck(path)
     try:
+        create(draft)
         with closing(connect(draft)) as conn:
             conn.execute("PRAGMA synchronous = OFF")  # synced as a whole before it gets its name
             conn.execute("PRAGMA temp_store = MEMORY")
@@ -256,6 +256,8 @@ class _Builder:
         self._standing: dict[str, Record] = {}
         self._copy_head: tuple[int, str] | None = None
         self._copy_reach = 0
+        #: The newest link of which either record has more than its number.
+        self._last_link = 0
 
     def build(self) -> None:
         """Everything, in order."""
@@ -316,6 +318,7 @@ class _Builder:
                     last[1] if last else b"", link_id, kind, why, row_id or 0, digest)  # fmt: skip
             last = (link_id, hashed)
         self._chain_whole &= last is not None and not self._wreck.unreadable["chain"]
+        self._last_link = 0 if last is None else last[0]
 
     def _vouched(self, facts: tuple[Any, ...], link: Any) -> bool:
         """Whether a punch is as it was stored. Of a database without a chain every one that makes sense is."""
@@ -340,6 +343,7 @@ class _Builder:
                 self._standing[record["id"]] = _stands(record)
         # Who is newer, where both have somebody: the copy, unless it had stopped following.
         last = self._wreck.one("SELECT max(id) FROM chain")
+        self._last_link = max(self._last_link, 0 if self._copy_head is None else self._copy_head[0])
         if last is None or last[0] is None or self._copy_reach >= last[0]:
             for record in self._copy_records(count=False):
                 if record["is"] in _COPY_TABLES:
@@ -498,13 +502,20 @@ class _Builder:
             first = 1 if min(known) <= _FIRST_NUMBERS else min(known)  # those before were pruned long ago
             unknown = set(range(first, max(known))) - known
             lost += [(seq, f"number {seq} (unless it was pruned)") for seq in unknown]
+        # Each later line of the copy says how far the chain reached when it was written.
+        beyond = max(there, default=0) + 1
+        tail = range(self._last_link + 1, self._copy_reach + 1)
+        lost += [(beyond, f"what link {link} stood for, a punch or a kept tap") for link in tail]
+        total = len(lost)
         if self._wreck.why:  # marks are all that tells of punches whose own line is damaged
             ids = {punch_id for (punch_id,) in self._conn.execute("SELECT id FROM punches")}
-            lost += [(max(there, default=0) + 1, f"{one} (its end is known)")
+            # Their numbers are among the above, as far as anything tells of them.
+            marks = [(0, f"{one} (its end is known)")
                      for one, told in self._standing.items() if told["is"] == "mark" and one not in ids]  # fmt: skip
+            lost, total = marks + lost, max(total, len(marks))
         for _, words in sorted(lost):
             _add(self._report.lost, words)
-        self._report.lost_total += len(lost)
+        self._report.lost_total += total
 
     def _vouched_numbers(self) -> Iterator[int]:
         """The numbers of punches that something vouches for."""

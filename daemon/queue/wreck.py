@@ -1,4 +1,8 @@
-"""Reading what is intact in a damaged database: row by row, around pages that cannot be read. Changes not a byte."""
+"""Reading what is intact in a damaged database: row by row, around pages that cannot be read. Changes not a byte.
+
+A database that cannot be read for another reason than damage (another program holds it, its log cannot be opened) is no
+wreck: that is raised (sqlite3.OperationalError), or what is sound would count as lost.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,14 @@ from typing import Any, Final
 
 from daemon.queue.opening import connect
 
+#: What reading damage raises: SQLite's own words about it may be no text either.
+BROKEN: Final = (sqlite3.Error, UnicodeDecodeError)
+#: What says nothing of the database itself.
+_PASSING: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
+                             sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL})  # fmt: skip
+#: The same of its log's index, which is shared memory: no room for it, or no way to it.
+_NO_INDEX: Final = frozenset({sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMLOCK,
+                              sqlite3.SQLITE_IOERR_SHMMAP})  # fmt: skip
 #: Beyond every id there can be.
 _FAR: Final = 1 << 40
 
@@ -37,10 +49,11 @@ class Wreck:
                 conn = connect(path, read_only=True, immutable=immutable)
                 conn.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
                 conn.execute("SELECT count(*) FROM sqlite_schema").fetchall()
-            except sqlite3.Error as error:
+            except BROKEN as error:
                 self.why = str(error)
                 if conn is not None:
                     conn.close()
+                _raise_passing(error)
                 continue
             self.why, self._conn = "", conn
             return
@@ -56,7 +69,8 @@ class Wreck:
             return None
         try:
             row: tuple[Any, ...] | None = self._conn.execute(statement, values).fetchone()
-        except sqlite3.Error:
+        except BROKEN as error:
+            _raise_passing(error)
             return None
         return row
 
@@ -73,7 +87,8 @@ class Wreck:
                     after = row[0]
                     yield row[1:]
                 return
-            except sqlite3.Error:
+            except BROKEN as error:
+                _raise_passing(error)
                 self.unreadable[table] += 1
             after = self._readable_after(f"{statement} LIMIT 1", after)
 
@@ -83,7 +98,8 @@ class Wreck:
             return None
         try:
             there = {row[1] for row in self._conn.execute(f"PRAGMA table_info({table})")}
-        except sqlite3.Error:
+        except BROKEN as error:
+            _raise_passing(error)
             there = set()
         if not there:
             self.unreadable[table] += 1
@@ -107,7 +123,8 @@ class Wreck:
         assert self._conn is not None
         try:
             self._conn.execute(statement, (after,)).fetchall()
-        except sqlite3.Error:
+        except BROKEN as error:
+            _raise_passing(error)
             return False
         return True
 
@@ -122,15 +139,22 @@ class Wreck:
                 for row in self._conn.execute(f"SELECT {key}, {chosen} FROM {table} ORDER BY {key} {way}"):
                     found[row[0]] = row[1:]
                 break
-            except sqlite3.Error:
+            except BROKEN as error:
+                _raise_passing(error)
                 if way == "DESC":
                     self.unreadable[table] += 1
         return list(found.values())
 
 
+def _raise_passing(error: Exception) -> None:
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code & 0xFF in _PASSING or code in _NO_INDEX:
+        raise error
+
+
 def is_ours(path: Path) -> bool:
     """Whether a file is a punchd database by what is in it, whatever its header says."""
-    with suppress(sqlite3.Error):
+    with suppress(*BROKEN):
         conn = connect(path, read_only=True, immutable=True)
         try:
             names = {name for (name,) in conn.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}

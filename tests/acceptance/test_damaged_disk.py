@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import shutil
 import signal
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.crashes.disk import why_not
 from tests.support.punchd_process import PATIENCE_S, Kiosk
 
 BADGES = {f"04A1B2C3D4E5{number:02}": str(number) for number in range(6)}
@@ -65,6 +71,62 @@ def test_it_starts_with_everything_after_the_card_failed(kiosk, damage):
         assert punchd.stopped() == 0
     if damage == "garbage":
         assert (folder / "punchd.db").read_bytes() == random.Random(1).randbytes(50_000)
+
+
+def test_on_a_read_only_file_system_it_says_so_and_is_tried_again(kiosk):
+    """What the kernel does to a disk after an error: exit 75, so that it comes back by itself once that is mended."""
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
+    with kiosk.running() as punchd:
+        punchd.heard("READY=1")
+        acknowledged = tapped(kiosk)
+        punchd.signal(signal.SIGKILL)
+        punchd.ended()
+    before = {file.name: file.read_bytes() for file in kiosk.state.iterdir()}
+    bound = f"mount --bind {kiosk.state} {kiosk.state} && mount -o remount,ro,bind {kiosk.state}"
+    start = f"{bound} && exec {sys.executable} -m daemon.cli run --config {kiosk.config}"
+    ended = subprocess.run(["unshare", "--mount", "sh", "-c", start], capture_output=True, text=True, check=False)
+    assert ended.returncode == 75, ended.stderr
+    assert "file system is read-only" in ended.stderr
+    assert {file.name: file.read_bytes() for file in kiosk.state.iterdir()} == before
+    with kiosk.running() as punchd:
+        punchd.heard("READY=1")
+        assert there(kiosk) == acknowledged
+        assert "database_salvaged" not in alarms(kiosk)
+        assert punchd.stopped() == 0
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace (apt-get install strace)")
+def test_a_medium_that_hangs_is_noticed_and_nobody_is_told_a_success(kiosk, monkeypatch):
+    """A sync that does not come back: the tap has no answer, the watchdog withholds its sign, a fresh start has all."""
+    monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+    log = kiosk.state.parent / "log"
+    with log.open("w") as stderr, kiosk.running(stderr=stderr) as punchd:
+        punchd.heard("READY=1")
+        acknowledged = tapped(kiosk)
+        punchd.heard("WATCHDOG=1")
+        hang = ("-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=600s")
+        command = ["strace", "-f", "-p", str(punchd.process.pid), *hang, "-o", "/dev/null"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer, ThreadPoolExecutor(1) as tapping:
+            assert tracer.stderr is not None
+            said = tracer.stderr.readline()
+            if "attached" not in said:
+                pytest.skip(f"this machine allows no tracing: {said.strip()}")
+            late = tapping.submit(kiosk.ctl, "tap", "--reader", "front", "04A1B2C3D4E599")
+            until = time.monotonic() + PATIENCE_S
+            while "watchdog.withheld" not in log.read_text() and time.monotonic() < until:
+                time.sleep(0.05)
+            answered = late.done()
+            punchd.signal(signal.SIGKILL)  # as systemd does when it has heard nothing for long enough
+            tracer.kill()
+            punchd.ended()
+        assert re.search(r"watchdog\.withheld.*stuck=\"?database", log.read_text())
+        assert not answered
+        assert late.exception() is not None
+    with kiosk.running() as punchd:
+        punchd.heard("READY=1")
+        assert there(kiosk) >= acknowledged
+        assert punchd.stopped() == 0
 
 
 def test_damage_under_a_running_service_makes_it_start_afresh(kiosk):

@@ -17,18 +17,19 @@ from click.testing import CliRunner
 from daemon import cli as punchd
 from daemon.control import cli as punchctl
 from daemon.delivery import storage
-from daemon.errors import ForeignDatabaseError, StorageBusyError, StorageError
+from daemon.errors import DamagedError, ForeignDatabaseError, StorageBusyError, StorageError
 from daemon.intake.settling import Verdict, _carry_out
 from daemon.model import Direction, PunchState, TapResult
 from daemon.queue import deliveries, people, queue
 from daemon.queue.copying import Copy
 from daemon.queue.database import Database
 from daemon.queue.deliveries import SALVAGED
-from daemon.queue.opening import mark_clean, open_file
+from daemon.queue.opening import explained, mark_clean, open_file
 from daemon.queue.records import journal
 from daemon.queue.salvage import READY, Seen, marker, salvage
 from daemon.queue.starting import open_or_salvage
 from daemon.queue.verify import verify
+from daemon.queue.wreck import Wreck
 from tests.support.rows import T0, Rows
 
 NOW = Seen(T0 + 90_000, known=True)
@@ -428,3 +429,69 @@ def test_the_command_salvages(state):
     assert json.loads(said)["from_copy"] == 6
     assert len(standing(state / "punchd.db")) == 6
     assert run("salvage", "--database", str(state / "nothing.db"))[0] == 78
+
+
+def test_a_database_that_another_program_holds_is_no_wreck(state, monkeypatch):
+    """Its log cannot be read meanwhile: that is said, and tried again; nothing counts as lost, nothing is moved."""
+    monkeypatch.setattr("daemon.queue.opening.BUSY_TIMEOUT_MS", 0)
+    path = state / "punchd.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        other.execute("INSERT INTO settings (key, value) VALUES ('so', 'that there is a log')")
+        other.execute("COMMIT")
+        before = sorted(file.name for file in state.iterdir())
+        with pytest.raises(StorageBusyError, match="another program holds it"), explained(path):
+            salvage(path, state / "punchd.copy", "a test", Seen(0.0, known=False))
+        assert sorted(file.name for file in state.iterdir()) == before
+
+
+def test_a_database_that_becomes_busy_while_it_is_read_loses_no_row(state, monkeypatch):
+    """An error that says nothing of the row read is not taken for a row that is lost."""
+
+    class Busy(sqlite3.OperationalError):
+        sqlite_errorcode = sqlite3.SQLITE_BUSY
+
+    wreck = Wreck(state / "punchd.db")
+    real = wreck._conn
+
+    class Held:
+        def execute(self, statement, *values):
+            if statement.startswith("PRAGMA"):
+                return real.execute(statement, *values)
+            raise Busy("database is locked")
+
+    monkeypatch.setattr(wreck, "_conn", Held())
+    for read in (
+        lambda: wreck.one("SELECT 1"),
+        lambda: list(wreck.numbered("punches", "seq", ("id",))),
+        lambda: wreck.named("employees", "user_id", ("name",)),
+    ):
+        with pytest.raises(Busy):
+            read()
+    real.close()
+
+
+def test_a_schema_that_is_no_text_any_more_is_salvaged_around(state):
+    """What SQLite says of it names the damage, and is no text either: it ends neither start nor salvage."""
+    path = state / "punchd.db"
+    content = path.read_bytes()
+    at = content.index(b"CREATE TABLE punches")
+    path.write_bytes(content[:at] + b"\xd0\xff\xc1 " + content[at + 4 :])
+    with pytest.raises(DamagedError), explained(path):
+        open_file(path)
+    report = salvage(path, state / "punchd.copy", "a test", Seen(0.0, known=False))
+    assert report.punches
+    assert report.lost_total == 0
+
+
+def test_a_link_whose_words_are_no_text_any_more_is_a_broken_link(state):
+    """Verifying names it, and salvaging goes around it."""
+    path = state / "punchd.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        conn.execute("PRAGMA ignore_check_constraints = ON")
+        for (name,) in conn.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            conn.execute(f"DROP TRIGGER {name}")
+        conn.execute("UPDATE chain SET why = CAST(x'c1c1' AS TEXT) WHERE id = 3")
+        assert verify(conn).broken_link == 3
+    assert salvage(path, state / "punchd.copy", "a test", Seen(0.0, known=False)).lost_total == 0
