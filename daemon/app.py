@@ -35,7 +35,7 @@ from daemon.log import Secrets
 from daemon.notify import Notifier
 from daemon.queue.database import Database
 from daemon.queue.records import doubt_of, list_trusts
-from daemon.queue.salvage import Seen
+from daemon.queue.salvaged import Seen
 from daemon.reload import Reload
 from daemon.service import Orders, Parts, Service
 from daemon.tallies import Tallies

@@ -22,7 +22,7 @@ from daemon.queue.database import Database
 from daemon.queue.deliveries import counts
 from daemon.queue.records import get_setting
 from daemon.queue.retention import Place, Pruned, note_stale, prune, prune_taps
-from daemon.queue.salvage import REPORT, Salvage
+from daemon.queue.salvaged import REPORT, Salvage
 
 _log = structlog.get_logger()
 

@@ -14,7 +14,8 @@ from daemon.errors import ConfigError
 from daemon.lock import InstanceLock
 from daemon.queue.export import open_read_only
 from daemon.queue.opening import explained
-from daemon.queue.salvage import Salvage, Seen, finish, salvage
+from daemon.queue.salvage import finish, salvage
+from daemon.queue.salvaged import Salvage, Seen
 from daemon.queue.verify import verify
 
 

@@ -23,7 +23,8 @@ import aiosqlite
 from daemon.queue.copying import BeyondError, Copy
 from daemon.queue.opening import connect, is_damage, mark_clean, open_file
 from daemon.queue.rewriting import Writer, drop_cached
-from daemon.queue.salvage import Seen, marker
+from daemon.queue.salvage import marker
+from daemon.queue.salvaged import Seen
 from daemon.queue.starting import open_or_salvage
 from daemon.queue.verify import Verification
 

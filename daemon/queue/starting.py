@@ -16,7 +16,9 @@ from daemon.errors import DamagedError, ForeignDatabaseError, NewerSchemaError
 from daemon.queue.copying import BeyondError, Copy, compare_file, read_all, read_end
 from daemon.queue.migrations import migrations, schema_version
 from daemon.queue.opening import connect, explained, open_file, stopped_in_order
-from daemon.queue.salvage import Seen, finish, marker, recall, salvage
+from daemon.queue.recalling import recall
+from daemon.queue.salvage import finish, marker, salvage
+from daemon.queue.salvaged import Seen
 from daemon.queue.verify import altered_unfinished
 from daemon.queue.wreck import Wreck, is_ours
 

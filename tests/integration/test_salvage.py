@@ -26,7 +26,8 @@ from daemon.queue.database import Database
 from daemon.queue.deliveries import SALVAGED
 from daemon.queue.opening import explained, mark_clean, open_file
 from daemon.queue.records import journal
-from daemon.queue.salvage import READY, Seen, marker, salvage
+from daemon.queue.salvage import READY, marker, salvage
+from daemon.queue.salvaged import Seen
 from daemon.queue.starting import open_or_salvage
 from daemon.queue.verify import verify
 from daemon.queue.wreck import Wreck

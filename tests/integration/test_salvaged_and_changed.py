@@ -16,7 +16,8 @@ from daemon.model import PunchState
 from daemon.queue import people
 from daemon.queue.copying import read_all
 from daemon.queue.lines import encode
-from daemon.queue.salvage import Seen, salvage
+from daemon.queue.salvage import salvage
+from daemon.queue.salvaged import Seen
 from sandbox.connecteam.model import Shift
 from sandbox.faults import Kind
 from sandbox.handle import TIME_CLOCK_ID

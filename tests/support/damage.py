@@ -16,7 +16,7 @@ from daemon.queue import people
 from daemon.queue.chain import PUNCH_FACTS
 from daemon.queue.database import Database
 from daemon.queue.records import get_setting, journal
-from daemon.queue.salvage import REPORT
+from daemon.queue.salvaged import REPORT
 from tests.support.rows import T0, Rows
 
 DB, WAL, COPY = "punchd.db", "punchd.db-wal", "punchd.copy"

@@ -22,7 +22,7 @@ from daemon.queue import people
 from daemon.queue.database import Database
 from daemon.queue.deliveries import History, history
 from daemon.queue.queue import NewPunch, find_punch, insert_punch, insert_tap, list_punches
-from daemon.queue.salvage import Seen
+from daemon.queue.salvaged import Seen
 from daemon.timesheets.connecteam.timesheet import ConnecteamTimesheet
 from drivers.reader import Evidence, Tap
 from sandbox.handle import TIME_CLOCK_ID, Sandbox
