@@ -148,18 +148,20 @@ def _clock_out(walk: Walk, index: int) -> bool:
 
 def _own_clock_out(walk: Walk, index: int, shift_id: str) -> bool:
     """Its clock-in stands on the timesheet as `shift_id`."""
-    punch = walk.punches[index]
+    punch, begun = walk.punches[index], walk.punches[index - 1].second
     record = walk.view.by_id(shift_id) if walk.view else None
     if record is not None and record.end is not None:
         return _already_ended(walk, index, record)
+    # A read of the last hours does not show a shift that a manager ended before them: it is not gone for that.
+    unseen = walk.view is not None and record is None and not walk.view.covers(begun)
     if not walk.too_old_for_live(index):
         walk.wake_when_expired(punch)
         if walk.stale(punch):
             return walk.read(index)
         if walk.view is not None and record is None and walk.view.requested_at > punch.occurred_at:
-            return walk.review(index, "shift_gone")
+            return walk.read(index) if unseen else walk.review(index, "shift_gone")
         return walk.send(index, EndShift(punch.user_id, punch.second, shift_id))
-    if walk.stale(punch, asked_after=punch.occurred_at):
+    if unseen or walk.stale(punch, asked_after=punch.occurred_at):
         return walk.read(index, expired=True)
     if record is None:
         return walk.review(index, "shift_gone")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from daemon.delivery.knowledge import View
 from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import CLOSE_WITHIN_S, Policy
@@ -247,6 +248,19 @@ def test_closing_by_update_can_be_switched_off():
     lane = [punch("in", 0, DELIVERED, shift="s1"), punch("out", 8)]
     plan = plan_lane(lane, seen(20.4, shift("s1", 0)), moment(20.5), Policy(close_late_by_update=False))
     assert verdicts(plan) == [("out-8", "review", "could_not_close")]
+
+
+@pytest.mark.parametrize("now", [17.0, 30.0])
+def test_a_shift_is_not_gone_where_a_read_did_not_reach_it(now):
+    """A manager ended it early; a read of the hours since then does not show it, and says nothing of it."""
+    lane = [punch("in", 4, DELIVERED, shift="s1"), punch("out", 16)]
+    narrow = View(at(now - 0.01), second(9), second(now), ())
+    request = plan_lane(lane, narrow, moment(now), POLICY).request
+    assert isinstance(request, Read)
+    assert request.since <= second(4)
+    whole = seen(now - 0.01, shift("s1", 4, 8, by="admin"))
+    assert verdicts(plan_lane(lane, whole, moment(now), POLICY)) == [("out-16", "review", "already_clocked_out")]
+    assert verdicts(plan_lane(lane, seen(now - 0.01), moment(now), POLICY)) == [("out-16", "review", "shift_gone")]
 
 
 def test_a_shift_that_is_gone_is_not_recorded_anew():
