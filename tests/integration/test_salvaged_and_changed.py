@@ -287,6 +287,28 @@ def test_a_salvaged_review_heals_by_itself(tmp_path, why, sent_since):
 # --- the second copy
 
 
+def test_a_review_that_only_the_copy_remembers_heals_by_itself(tmp_path):
+    """The database is gone with the card; what the manager mends afterwards is taken up all the same."""
+
+    async def before(bench: Bench) -> None:
+        bench.sandbox.manager.unassign(ANNA)
+        await bench.punch(ANNA, "clock_in", ago_s=HOUR)
+        await asyncio.sleep(60)
+
+    def between(bench: Bench) -> None:
+        for file in bench.directory.glob("punchd.db*"):
+            file.unlink()
+
+    async def after(bench: Bench) -> None:
+        assert await bench.state("P001") == ("review", "not_assigned")
+        bench.sandbox.manager.assign(ANNA)
+        await asyncio.sleep(5 * HOUR)
+        assert await bench.state("P001") == ("delivered", None)
+        assert len(bench.sheet()) == 1
+
+    told(tmp_path, before, between, after, copy=True)
+
+
 def test_a_delivery_that_only_the_copy_knows_is_believed(tmp_path):
     """The database of before the delivery beside the copy of after it, and the start was moved: nothing is sent."""
 
