@@ -72,7 +72,9 @@ def _was_free(facts: Facts, kiosk: str, user_id: str, second: int, at: Request) 
     before = [request for request in touched if request.said.at < at.said.at]
     if any(other.unfinished for other in earlier) or (before and not before[-1].clear):
         return False
-    done = {second for request in before if request.clear for w in request.wants for _, second in w.ends}
+    # A refused key, or a spent budget, settles nothing.
+    told = [one for one in before if one.clear and not one.refused_key and not one.throttled]
+    done = {second for request in told for want in request.wants for _, second in want.ends}
     return all(other.second in done for other in earlier)
 
 
