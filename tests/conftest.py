@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +32,16 @@ def pcscd_home() -> Iterator[Path]:
             del os.environ[SOCKET_VARIABLE]
         else:
             os.environ[SOCKET_VARIABLE] = before
+
+
+@pytest.fixture(scope="session")
+def may_trace() -> None:
+    """This machine has strace and lets it watch processes; whoever needs that is named as not run otherwise."""
+    if shutil.which("strace") is None:
+        pytest.skip("needs strace (apt-get install strace)")
+    tried = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"this machine allows no tracing: {tried.stderr.strip()}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

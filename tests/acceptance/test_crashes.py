@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,14 +24,11 @@ def test_kills_at_random_moments_lose_double_and_misdate_nothing(capsys):
 
 
 @pytest.mark.timeout(0)
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace (apt-get install strace)")
+@pytest.mark.usefixtures("may_trace")
 # The sandbox lives in a thread of this process: what breaks in the middle leaves its socket to the collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_io_error_at_a_write_or_a_sync_loses_nothing(capsys):
     """Whichever call fails: refused honestly, taken later, delivered once."""
-    tried = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"this machine allows no tracing: {tried.stderr.strip()}")
     with capsys.disabled():
         print()
         assert errors.main(["--of-each", "2"]) == 0

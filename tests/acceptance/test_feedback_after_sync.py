@@ -7,8 +7,6 @@ that lights up an NFC reader. The control runs the same punchd with the sync tur
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -29,29 +27,17 @@ SETS_LIGHTS = b"\xff\x00\x40"
 #: The same as strace writes it.
 LIGHTS = r"\377\0@"
 CALLS = "trace=pwrite64,fdatasync,fsync,sendto,sendmsg,write,writev"
-#: Starts the same punchd, with one setting of its database weakened as soon as it is open.
+#: Starts the same punchd without its syncs.
 WEAKENED = """
 import sys
 from daemon import cli
-from daemon.queue import starting
+from tests.support.weakened import weaken
 
-connect = starting.open_file
-def weakened(path):
-    conn, unclean = connect(path)
-    conn.execute("PRAGMA synchronous = NORMAL")
-    return conn, unclean
-starting.open_file = weakened
+weaken()
 cli.main(sys.argv[sys.argv.index('run'):])
 """
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace (apt-get install strace)")
-
-
-@pytest.fixture(autouse=True)
-def _may_trace() -> None:
-    tried = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"this machine allows no tracing: {tried.stderr.strip()}")
+pytestmark = pytest.mark.usefixtures("may_trace")
 
 
 @pytest.fixture

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -28,14 +26,9 @@ SIDE_BY_SIDE = 3
 #: How many of the calls of one kind are tried where not all are.
 SPREAD = {"pwrite64": 8, "fdatasync": 9, "sendto": 6}
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace (apt-get install strace)")
-
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    tried = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"this machine allows no tracing: {tried.stderr.strip()}")
+def nursery(may_trace: None) -> Iterator[Nursery]:
     nursery = Nursery()
     yield nursery
     nursery.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,12 +27,12 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_prints_its_figures(name: str) -> None:
+def test_prints_its_figures(name: str, request: pytest.FixtureRequest) -> None:
     """`python -m benchmarks --quick NAME` ends in order and prints the figure, and the machine it was taken on."""
     if name == "badge" and (lacking := missing()) is not None:
         pytest.skip(lacking)
-    if name == "life" and shutil.which("strace") is None:
-        pytest.skip("needs strace (apt-get install strace)")
+    if name == "life":
+        request.getfixturevalue("may_trace")
     # Its pcscd is its own: this run's must not be disturbed.
     environment = {key: value for key, value in os.environ.items() if key != SOCKET_VARIABLE}
     done = subprocess.run(

@@ -43,14 +43,7 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 #: Some more than the commits between two checkpoints.
 MANY = rewriting.COMMITS_BETWEEN_CHECKPOINTS + 10
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace (apt-get install strace)")
-
-
-@pytest.fixture(autouse=True)
-def _may_trace() -> None:
-    tried = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"this machine allows no tracing: {tried.stderr.strip()}")
+pytestmark = pytest.mark.usefixtures("may_trace")
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,14 +38,7 @@ async def main(path, weaken):
 asyncio.run(main(sys.argv[1], sys.argv[2]))
 """
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace (apt-get install strace)")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _may_trace() -> None:
-    tried = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"this machine allows no tracing: {tried.stderr.strip()}")
+pytestmark = pytest.mark.usefixtures("may_trace")
 
 
 def traced(tmp_path: Path, weaken: str = "") -> list[str]:

@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -115,7 +114,9 @@ class Nursery:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        answer = self._process.stdout.readline()
+        assert answer, "the nursery has ended; what it said stands above, or on standard error"
+        return int(answer)
 
     def close(self) -> None:
         """End it."""
@@ -127,7 +128,9 @@ def main() -> None:
     from daemon import app, cli  # noqa: F401  # all that a service needs, loaded once
 
     if "--unsynced" in sys.argv:
-        _weaken()
+        from tests.support.weakened import weaken
+
+        weaken()
     alive: set[int] = set()
     for line in sys.stdin:
         question = json.loads(line)
@@ -143,19 +146,6 @@ def main() -> None:
         print(pid, flush=True)
     for pid in alive:  # whoever asked for them is gone
         os.kill(pid, signal.SIGKILL)
-
-
-def _weaken() -> None:
-    """Let no punch be synced: for the controls of tests, which must see what that loses."""
-    from daemon.queue import copying, opening, starting
-
-    def weakened(path: Path) -> tuple[sqlite3.Connection, bool]:
-        conn, unclean = opening.open_file(path)
-        conn.execute("PRAGMA synchronous = NORMAL")
-        return conn, unclean
-
-    setattr(starting, "open_file", weakened)  # noqa: B010  # a name that the module only imports
-    setattr(copying.Copy, "_sync", lambda copy: None)  # noqa: B010
 
 
 def _become(question: dict[str, str]) -> None:
