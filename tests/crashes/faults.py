@@ -69,7 +69,7 @@ class Rounds:
         self._work()
         refused = self.crowd.counts["cannot_store"]
         repair: Callable[[], None] = getattr(self, f"_{kind}")()
-        if self._until(lambda: self.crowd.counts["cannot_store"] > refused, REFUSED_WAIT_S):
+        if self.crowd.until(lambda: self.crowd.counts["cannot_store"] > refused, REFUSED_WAIT_S):
             self.seen[f"{kind}: taps were refused"] += 1
         self._work()
         if killed := self.chance.random() < KILLED:
@@ -85,7 +85,7 @@ class Rounds:
         if again:
             self._start()
         stored = self.crowd.counts["accepted"]
-        if not self._until(lambda: self.crowd.counts["accepted"] > stored + 5, PATIENCE_S):
+        if not self.crowd.until(lambda: self.crowd.counts["accepted"] > stored + 5, PATIENCE_S):
             self.wrong.append(f"{kind}: the disk works again, and no taps are taken")
         elif not again:
             self.seen[f"{kind}: taps were taken again by themselves"] += 1
@@ -158,14 +158,6 @@ class Rounds:
             return
         if "cannot_store" in alarms or "database_damaged" in alarms:
             self.wrong.append(f"{kind}: taps are taken, and still there is an alarm: {alarms}")
-
-    def _until(self, condition: Callable[[], bool], patience_s: float) -> bool:
-        until = time.monotonic() + patience_s
-        while not condition():
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.01)
-        return True
 
     def finish(self) -> list[str]:
         """Everything is delivered, and all of it is counted; what is wrong."""

@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,7 +97,8 @@ class Crowd:
     _threads: list[threading.Thread] = field(default_factory=list)
     _waiting: int = 0
     _abandoned: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    #: Told of every answer, and of every tap that is over.
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def start(self) -> None:
         """Everybody begins to tap."""
@@ -130,10 +131,13 @@ class Crowd:
 
     def quiet(self) -> None:
         """Wait until every answer that came is in the notebook. The gate is closed, and nobody answers any more."""
-        until = time.monotonic() + PATIENCE_S
-        while self._waiting:
-            assert time.monotonic() < until, "somebody waits for an answer of a service that is gone"
-            time.sleep(0.001)
+        answered = self.until(lambda: not self._waiting, PATIENCE_S)
+        assert answered, "somebody waits for an answer of a service that is gone"
+
+    def until(self, condition: Callable[[], bool], patience_s: float) -> bool:
+        """Wait until `condition` holds of what was answered; whether it did within this time."""
+        with self._changed:
+            return self._changed.wait_for(condition, patience_s)
 
     @property
     def waiting(self) -> int:
@@ -166,14 +170,14 @@ class Crowd:
                         self._note(person, meaning, earliest, answer, tries, chance)
                         return control
             except httpx.HTTPError:
-                self.counts["no answer"] += 1
+                self._answered("no answer")
                 control.close()
                 control, tries = None, tries + 1
                 if self._abandoned:
                     return Control(self.kiosk)
                 self._over.wait(0.01)  # its killer needs a moment to know
                 continue
-            self.counts[said] += 1
+            self._answered(said)
             refused = True
             self._over.wait(chance.uniform(0.01, 0.05))
 
@@ -196,9 +200,9 @@ class Crowd:
             self.problems.append(f"{person.name}: {said} at try {tries + 1}")
             person.ready_at = float("inf")  # what they are told makes no sense: they tap no more
             return
-        self.counts[said] += 1
+        self._answered(said)
         tapped = Tapped(person.user_id, person.name, meaning, earliest, latest)
-        with self._lock:
+        with self._changed:
             self.notes.append(Noted(tapped, punch["id"] if said == "accepted" else None))
         person.inside = not person.inside
         if person.next_at is not None:
@@ -209,9 +213,15 @@ class Crowd:
     def _under_way(self) -> _UnderWay:
         return _UnderWay(self)
 
+    def _answered(self, what: str) -> None:
+        with self._changed:
+            self.counts[what] += 1
+            self._changed.notify_all()
+
     def _count(self, by: int) -> None:
-        with self._lock:
+        with self._changed:
             self._waiting += by
+            self._changed.notify_all()
 
 
 class _UnderWay:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,23 +17,17 @@ from tests.support.sandbox_process import SandboxProcess
 
 #: A queue of thousands takes minutes; nothing on its way for so long is a fault.
 DELIVERED_MAX_S = 900.0
-LOOK_S = 0.5
 
 
 def all_delivered(kiosk: Kiosk) -> list[str]:
     """Wait until nothing waits; what needs a person although it should not, or never came to an end."""
-    until = time.monotonic() + DELIVERED_MAX_S
     with Control(kiosk) as control:
         control.post("sync/now")
-        while True:
-            status = control.get("status")
-            queue = status["queue"]
-            if not any(queue[state] for state in ("pending", "held", "in_flight")):
-                break
-            if time.monotonic() > until:
-                return [f"it never came to rest: {queue}, {status['state']}, alarms {status['alarms']}"]
-            time.sleep(LOOK_S)
-        if not queue["review"]:
+        try:
+            status = control.settled(DELIVERED_MAX_S)
+        except AssertionError as never:
+            return [f"it never came to rest: {never}"]
+        if not status["queue"]["review"]:
             return []
         reviews = control.get("punches", state="review")
     return [f"in review: {one['id']} of {one['user_id']}: {one['reason']} {one.get('detail')}" for one in reviews]

@@ -61,13 +61,14 @@ class Control:
         answer: dict[str, Any] = self.post("taps", badge=badge, reader=READER, at=at)
         return answer
 
-    def settled(self) -> dict[str, Any]:
+    def settled(self, patience_s: float = PATIENCE_S) -> dict[str, Any]:
         """Wait until nothing is on its way any more; the status. Looks again at each thing that happens."""
-        return self.until(lambda status: not any(status["queue"][state] for state in ("pending", "held", "in_flight")))
+        on_its_way = ("pending", "held", "in_flight")
+        return self.until(lambda status: not any(status["queue"][state] for state in on_its_way), patience_s)
 
-    def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    def until(self, condition: Callable[[dict[str, Any]], bool], patience_s: float = PATIENCE_S) -> dict[str, Any]:
         """Wait until the status satisfies a condition; it is looked at again whenever something happened."""
-        patient_until = time.monotonic() + PATIENCE_S
+        patient_until = time.monotonic() + patience_s
         with self._http.stream("GET", "/v1/events") as events:
             for line in events.iter_lines():
                 if not line.startswith((":", "data:")):
