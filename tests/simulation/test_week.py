@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,13 @@ def a_week(folder: Path, seed: int, **behaviour: object) -> Week:
     return run_virtual(main)
 
 
+@cache
+def lived(seed: int, **behaviour: object) -> Week:
+    """A week that several tests look at."""
+    with tempfile.TemporaryDirectory(prefix="week") as name:
+        return a_week(Path(name), seed, **behaviour)
+
+
 @pytest.mark.parametrize(
     ("seed", "behaviour"),
     [
@@ -126,16 +135,16 @@ def a_week(folder: Path, seed: int, **behaviour: object) -> Week:
     ],
     ids=["as documented", "doubles what is sent twice", "lists by other days"],
 )
-def test_every_tap_of_a_week_has_one_effect_or_a_reason(tmp_path, seed, behaviour):
+def test_every_tap_of_a_week_has_one_effect_or_a_reason(seed, behaviour):
     """The tapper's notebook and the service's store agree after outages, lost answers and forgotten clock-outs."""
-    week = a_week(tmp_path, seed, **behaviour)
+    week = lived(seed, **behaviour)
     assert week.balance.faults == ()
     assert week.balance.delivered > 350
 
 
 def test_a_seed_is_a_history(tmp_path):
     """One seed twice gives the same events to the byte, and the same timesheet; another seed gives others."""
-    one, again, other = a_week(tmp_path / "1", 4), a_week(tmp_path / "2", 4), a_week(tmp_path / "3", 5)
+    one, again, other = lived(1), a_week(tmp_path / "again", 1), a_week(tmp_path / "other", 4)
     assert one.events == again.events
     assert one.timesheet == again.timesheet
     assert one.events != other.events

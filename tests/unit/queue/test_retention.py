@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 
 import pytest
@@ -179,11 +180,20 @@ STORED = st.lists(
 )
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    """A database that was made once."""
+    path = tmp_path_factory.mktemp("empty") / "punchd.db"
+    open_file(path)[0].close()
+    return path
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stored=STORED, limit=st.integers(1, 7))
-def test_nothing_but_the_finished_is_ever_pruned(tmp_path_factory, stored, limit):
+def test_nothing_but_the_finished_is_ever_pruned(tmp_path_factory, empty, stored, limit):
     """Whatever stands there: what is undelivered, held, in review or discarded stays, with its tap and its history."""
-    conn, _ = open_file(tmp_path_factory.mktemp("db") / "punchd.db")
+    path = shutil.copy(empty, tmp_path_factory.mktemp("db") / "punchd.db")
+    conn, _ = open_file(path)
     conn.execute("PRAGMA synchronous = OFF")
     rows = Rows(conn)
     trusted(conn)
