@@ -45,7 +45,11 @@ def may_trace() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Nothing is skipped silently: each part that did not run is named, also where everything else is quiet."""
+    """What campaigns tried; and each part that did not run is named, also where everything else is quiet."""
+    for report in terminalreporter.stats.get("passed", []):
+        for figures in (value for name, value in report.user_properties if name == "tried"):
+            terminalreporter.section(report.nodeid.rpartition("::")[2])
+            terminalreporter.write_line(figures.strip())
     left_out = [
         (report.nodeid, _reason(report))
         for outcome in ("skipped", "xfailed")

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Tells the figures of a campaign: at the end of the run, and with the failure where there is one."""
+
+    def told(figures: str) -> None:
+        print(figures)
+        record_property("tried", figures)
+
+    return told
 
 
 @pytest.fixture(autouse=True)

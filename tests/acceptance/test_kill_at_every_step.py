@@ -70,7 +70,7 @@ def survived_one(step: Step, folder: Path, nursery: Nursery) -> str:
 @pytest.mark.timeout(0)
 # The sandbox lives in a thread of this process: a kill in the middle of a request leaves its socket to the collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_killed_at_any_step_nothing_is_lost_doubled_or_misdated(folder, nursery, capsys):
+def test_killed_at_any_step_nothing_is_lost_doubled_or_misdated(folder, nursery, tell):
     """Whatever call a SIGKILL comes before, the timesheet ends as the day was tapped, and nothing needs a person."""
     steps = all_steps(folder, nursery)
     tried = steps if os.environ.get("CRASH_STEPS") == "all" else spread(steps, SPREAD)
@@ -78,9 +78,7 @@ def test_killed_at_any_step_nothing_is_lost_doubled_or_misdated(folder, nursery,
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         parts = [pool.submit(survived, tried[n::SIDE_BY_SIDE], folder) for n in range(SIDE_BY_SIDE)]
         hits = sum((part.result() for part in parts), Counter())
-    with capsys.disabled():
-        print(f"\n{len(tried)} of {len(steps)} steps tried:")
-        for kind, count in sorted(hits.items()):
-            print(f"  {count:4} {kind}")
+    figures = [f"{len(tried)} of {len(steps)} steps tried:", *(f"{n:6} {kind}" for kind, n in sorted(hits.items()))]
+    tell("\n".join(figures))
     killed = sum(count for kind, count in hits.items() if "not reached" not in kind)
     assert killed >= 0.8 * len(tried), "a day must not end before the kill"

@@ -422,7 +422,9 @@ async def test_the_command_shows_problems_first_and_fits(visit: Visit) -> None:
     assert ill.code == 1
     assert ill.out.startswith("problem: key_refused\n  halted: Nothing can be delivered")
     assert ill.out.index("problem: key_refused") < ill.out.index("warning: unknown_taps") < ill.out.index("ok: ")
-    assert [line for line in ill.out.splitlines() if len(line) > 80] == []
+    # A path is never broken, and how long this run's are is no matter of the command's.
+    lines = ill.out.replace(str(visit.kiosk.config.parent), "/etc/punchd").splitlines()
+    assert [line for line in lines if len(line) > 80] == []
     told = (await punchctl(*arguments, "--json", socket_path=visit.stage.status, **env)).json
     assert all(set(finding) == {"code", "severity", "text", "remedy"} for finding in told)
     assert "key_refused" in {finding["code"] for finding in told if finding["severity"] == "problem"}

@@ -133,7 +133,8 @@ def _free_pair(taken: Sequence[int]) -> int:
     Below the range that the kernel gives to outgoing connections, and begun elsewhere by each process: nobody takes it
     before pcscd does.
     """
-    start = os.getpid() * 16 % len(PORTS)
+    # Far from where a run beside this one begins, whose process has one of the next numbers.
+    start = os.getpid() * 512 % len(PORTS)
     for offset in range(0, len(PORTS), 2):
         port = PORTS[(start + offset) % len(PORTS)]
         if port in taken:
