@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -100,7 +99,7 @@ def test_on_a_read_only_file_system_it_says_so_and_is_tried_again(kiosk):
         assert punchd.stopped() == 0
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace (apt-get install strace)")
+@pytest.mark.usefixtures("may_trace")
 def test_a_medium_that_hangs_is_noticed_and_nobody_is_told_a_success(kiosk, monkeypatch):
     """A sync that does not come back: the tap has no answer, the watchdog withholds its sign, a fresh start has all."""
     monkeypatch.setenv("WATCHDOG_USEC", "2000000")
@@ -133,6 +132,8 @@ def test_a_medium_that_hangs_is_noticed_and_nobody_is_told_a_success(kiosk, monk
         assert punchd.stopped() == 0
 
 
+# It may go while it is asked: a connection that is refused leaves its socket to the collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_damage_under_a_running_service_makes_it_start_afresh(kiosk):
     """Taps are refused honestly, the service stops to be started again, and has everything then."""
     with kiosk.running() as punchd:
@@ -152,8 +153,10 @@ def test_damage_under_a_running_service_makes_it_start_afresh(kiosk):
                 answer = control.tap(badge)
                 if answer["result"] == "accepted":
                     acknowledged.add(answer["punch"]["id"])
+                elif answer["reason"] in ("cannot_store", "stopping"):
+                    break
                 else:
-                    assert answer["reason"] in ("cannot_store", "repeat_tap", "stopping"), answer
+                    assert answer["reason"] == "repeat_tap", answer
         assert punchd.ended() == 70
         assert "database" in punchd.log
     with kiosk.running() as punchd:
