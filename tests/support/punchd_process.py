@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -90,11 +91,22 @@ class Punchd:
         self.log = ""
 
     def heard(self, word: str) -> str:
-        """Wait until systemd would have heard `word` (such as READY=1); the whole message."""
-        while True:
+        """Wait until systemd would have heard `word` (such as READY=1); the whole message. Fails with its end."""
+        while not self._ended_silent():
             message = self._manager.recv(4096).decode()
             if word in message.split("\n"):
                 return message
+        raise AssertionError(f"punchd ended with {self.ended()} before it said {word}:\n{self.log}")
+
+    def _ended_silent(self) -> bool:
+        """Wait for its next message or its end; whether it has ended and has nothing more to say."""
+        if self.process.poll() is None:
+            end = os.pidfd_open(self.process.pid)
+            try:
+                select.select([self._manager, end], [], [], PATIENCE_S)
+            finally:
+                os.close(end)
+        return self.process.poll() is not None and not select.select([self._manager], [], [], 0)[0]
 
     def until_status(self, status: str) -> None:
         """Wait until the status line is this."""
