@@ -89,10 +89,11 @@ class IdleReads:
         if not await self._looks.look(people, since, int(now) + READ_BESIDE_S):
             self._planning.forbid_reads()
         self._planning.all_dirty = True
-        if (self._knowledge.snapshot_at or 0.0) >= now:
-            late = [user_id for user_id, (at, _) in sent_again.items() if now >= at + LATE_LOOK_S]
-            for user_id in late:
-                self._planning.sent_again.pop(user_id, None)
+        read = (self._knowledge.snapshot_at or 0.0) >= now
+        for user_id in [user_id for user_id, (at, _) in sent_again.items() if now >= at + LATE_LOOK_S]:
+            self._planning.sent_again.pop(user_id, None)
+            if not read:  # a read that failed is not repeated as often as requests that something waits for
+                self._planning.sent_again[user_id] = (now, sent_again[user_id][1])
         self._mending.begin(await self._db.read(storage.reviewed_punches), self._timekeeper.now())
         if self._mending.check is not None:
             self._outlook.hurry(now)

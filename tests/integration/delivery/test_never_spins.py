@@ -133,8 +133,10 @@ SOME = [some for count in range(4 if LONG else 3) for some in combinations(STATE
 if LONG:
     chance = random.Random(1)
     SOME += [tuple(state for state in STATES if chance.random() < 0.5) for _ in range(400)]
+#: Found by the long run: the late look, failing, was repeated with every request that could leave.
+SOME.append((in_review, sent_again, reads_refused, garbled, halted, flapping))
 #: Each with something that waits, and alone or in the long run also without.
-COMBINED = [(*some, something_waits) for some in SOME] + [some for some in SOME if LONG or len(some) < 2]
+COMBINED = [(*some, something_waits) for some in SOME] + [some for some in SOME if LONG or len(some) != 2]
 
 
 @pytest.mark.parametrize("states", COMBINED, ids=lambda states: "+".join(state.__name__ for state in states) or "none")
