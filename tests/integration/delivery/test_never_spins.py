@@ -24,8 +24,8 @@ HOUR, DAY = 3600, 86400
 #: While the service refuses the key its file is looked at 240 times an hour; nothing else may come near that.
 TURNS_MAX = 400
 #: A link that changes each minute is a reason to try, once each time, and a few times more once in five minutes;
-#: everything else asks less.
-REQUESTS_MAX = 150
+#: everything else asks less. Where a read is refused each try is two: a probe tells whether the key is good.
+REQUESTS_MAX = 280
 
 
 async def something_waits(bench: Bench) -> None:
