@@ -44,11 +44,13 @@ setup: .venv/.setup
 demo: setup
 	@.venv/bin/punchd demo
 
+# Two runs share the tests, whatever the number of processors: while one computes the other waits for a disk or a process.
+SIDE_BY_SIDE ?= --numprocesses=2 --dist=worksteal
 # Asked on every run: packages may have been removed since; it only looks where nothing is missing.
 test: .venv/.setup
 	@tools/system-packages
 	@$(MAKE) --no-print-directory .venv/.test
-	@$(PY) -m pytest
+	@$(PY) -m pytest $(SIDE_BY_SIDE)
 
 check: .venv/.check
 	@.venv/bin/ruff format --check .
