@@ -25,8 +25,8 @@ from tests.simulation.weeks.shrink import shrink
 TOLD_MAX = 3
 #: So many weeks must reach all that reach.toml wants; fewer are a look at something else.
 WHOLE = 300
-#: Weeks until a process has loaded what it needs, and what it may hold more in the end (kB).
-SETTLED, GROWTH_KB = 5, 64 * 1024
+#: Weeks until a process has loaded what it needs, and what it may hold more in the end: a week makes millions.
+SETTLED, OBJECTS_MORE, FILES_MORE = 5, 10_000, 2
 #: Broken promises told of one week.
 LINES_MAX = 8
 
@@ -67,12 +67,12 @@ def main() -> int:
 
 def _run(wanted: argparse.Namespace) -> int:
     began, done, kiosks, failed, taps, requests, cpu_s = time.monotonic(), 0, 0, list[Week](), 0, 0, 0.0
-    reached, held = Coverage(), dict[int, list[int]]()
+    reached, held = Coverage(), dict[int, list[Week]]()
     for week in weeks(wanted.seed, wanted.weeks, wanted.jobs, wanted.people):
         kiosks += week.kiosks
         done, taps, requests, cpu_s = done + 1, taps + week.taps, requests + week.requests, cpu_s + week.cpu_s
         reached.add(Coverage.load(week.reached))
-        held.setdefault(week.process, []).append(week.memory_kb)
+        held.setdefault(week.process, []).append(week)
         if week.broken:
             failed.append(week)
             print(f"\rseed {week.seed}: {week.broken[0][1]}", flush=True)
@@ -93,14 +93,16 @@ def _run(wanted: argparse.Namespace) -> int:
     return 1 if failed or unreached or grown else 0
 
 
-def _grown(held: dict[int, list[int]]) -> bool:
-    """Say which process holds much more after its last week than after its first few."""
+def _grown(held: dict[int, list[Week]]) -> bool:
+    """Say which process holds more after each of its last weeks than after any of its first few."""
     grown = False
-    for process, memory_kb in held.items():
-        early, late = max(memory_kb[:SETTLED]), min(memory_kb[-SETTLED:])
-        if late > early + GROWTH_KB:
-            grown = True
-            print(f"process {process} held {early} kB after its first weeks and {late} kB in the end: a leak")
+    for process, lived in held.items():
+        for what, more_max in (("objects", OBJECTS_MORE), ("files", FILES_MORE)):
+            early = max(int(getattr(week, what)) for week in lived[:SETTLED])
+            late = min(int(getattr(week, what)) for week in lived[-SETTLED:])
+            if late > early + more_max:
+                grown = True
+                print(f"process {process} held {early} {what} after its first weeks and {late} in the end: a leak")
     return grown
 
 
