@@ -97,7 +97,9 @@ class Pacer:
         """The service refused for its budget: the whole account waits. Until when, by our best time."""
         told = None if until is None or until - server_ahead_s > now + DAY_RESET_MAX_S else until - server_ahead_s
         self._throttled_in_a_row += 1
-        doubled = min(2.0 ** max(0, self._throttled_in_a_row - THROTTLES_ALIKE), THROTTLE_MAX_S / THROTTLE_S)
+        # The exponent is bounded too: refused for days on end, each time a minute, 2.0**1024 would overflow.
+        doublings = min(max(0, self._throttled_in_a_row - THROTTLES_ALIKE), 10)
+        doubled = min(2.0**doublings, THROTTLE_MAX_S / THROTTLE_S)
         self._blocked_until = max(now + 1, told) if told is not None else now + THROTTLE_S * doubled
         return self._blocked_until
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from daemon.delivery.board import Board, Lane
 from daemon.delivery.gate import HALT_RETRY_S, Gate
 from daemon.delivery.pacer import DAY_S, Pacer, backoff_s, reserve
@@ -152,6 +154,17 @@ def test_throttled_without_a_header_waits_a_minute():
     assert pacer.note_throttled(NOW, None, 0.0) == NOW + 60
     assert pacer.ready_at(NOW, live=True) == NOW + 60
     assert pacer.note_throttled(NOW, NOW + 12, 0.0) == NOW + 12
+
+
+@pytest.mark.parametrize("told_s", [None, 60.0])
+def test_an_account_that_refuses_for_days_goes_on_being_asked(told_s):
+    """Refused thousands of times in a row, with a reset header or without: the longest wait, and no fault of ours."""
+    pacer, now = Pacer(60), NOW
+    for _ in range(5000):
+        until = pacer.note_throttled(now, None if told_s is None else now + told_s, 0.0)
+        assert until - now <= 300.0
+        now = until
+    assert until - pacer.note_throttled(now, None, 0.0) == -300.0
 
 
 def test_backoff_doubles_to_its_cap_and_never_meets_another_kiosk():
