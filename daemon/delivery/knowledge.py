@@ -36,9 +36,9 @@ class View:
         """A shift that ends at exactly this second."""
         return next((r for r in self.records if r.end == second), None)
 
-    def around(self, second: int) -> ShiftRecord | None:
-        """A finished shift that this second lies inside of (its end excluded)."""
-        return next((r for r in self.records if r.end is not None and r.start <= second < r.end), None)
+    def finished(self, start: int, end: int) -> ShiftRecord | None:
+        """A finished shift that overlaps [start, end)."""
+        return next((r for r in self.records if r.end is not None and r.start < end and r.end > start), None)
 
     def overlapping(self, start: int, end: int) -> ShiftRecord | None:
         """Anything that overlaps [start, end); an open shift reaches to the end of time."""

@@ -76,8 +76,11 @@ def _clock_in(walk: Walk, index: int) -> bool:
     walk.wake_when_expired(punch)
     if walk.policy.pairs_together and walk.is_pair(index) and walk.states[index + 1] in _UNSENT:
         return _completed_shift(walk, index, expired=False)
-    if (record := walk.view.around(punch.second) if walk.view else None) is not None:
+    # Not only around its second: typed in a little late, or made on a phone, the same shift would be paid twice.
+    if (record := walk.view.finished(punch.second, walk.reaches_to(index)) if walk.view else None) is not None:
         return walk.review(index, "overlaps_existing_shift", described(record))
+    if walk.has_left(index):
+        return walk.review(index, "missing_clock_out")
     if walk.blocked_by_open_shift(index):
         return walk.hold(index, "earlier_punch_in_review")
     if walk.stale(punch):

@@ -78,16 +78,17 @@ def _unobstructed(walk: Walk, index: int) -> bool:
     assert view is not None
     if reason == "overlaps_existing_shift":
         start, end = punch.second, punch.second + 1
-        if walk.is_pair(index):
-            end = walk.punches[index + 1].second
+        if punch.direction is Direction.CLOCK_IN:
+            end = walk.reaches_to(index)
         elif index and walk.is_pair(index - 1):
-            start = walk.punches[index - 1].second
+            start, end = walk.punches[index - 1].second, punch.second
         return view.overlapping(start, end) is None
     if reason == "already_open":
         # Sent again for what a narrower read does not show, it would be refused again, and read up on, for ever.
         seen_whole = view.covers(punch.second - FORGOTTEN_S) and not (punch.detail or "").endswith(NOT_SHOWN)
-        # One begun since is in its way as well.
-        return seen_whole and view.open_at_all() is None and view.around(punch.second) is None
+        # One begun since is in its way as well, also when it has ended: that shift is the one that was worked.
+        worked = view.finished(punch.second, walk.reaches_to(index)) is not None or walk.has_left(index)
+        return seen_whole and view.open_at_all() is None and not worked
     if reason == "no_matching_clock_in":
         # Or its clock-in stands there after all: a person took the timesheet's record for it.
         own = _own_shift(walk, index)

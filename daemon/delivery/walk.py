@@ -66,6 +66,18 @@ class Walk:
         known = end.time_known and end.direction is Direction.CLOCK_OUT and not self.states[index + 1].finished
         return known and end.second - start.second > self.policy.max_shift_s
 
+    def reaches_to(self, index: int) -> int:
+        """Up to where a shift that this clock-in begins is known to last: its person's next punch, else now."""
+        known = index + 1 < len(self.punches) and self.punches[index + 1].time_known
+        end = self.punches[index + 1].second if known else int(self.moment.server_now)
+        return max(end, self.punches[index].second + 1)
+
+    def has_left(self, index: int) -> bool:
+        """Whether the clock-out after this clock-in is delivered: a shift begun now would stay open."""
+        if index + 1 >= len(self.punches) or self.punches[index + 1].direction is not Direction.CLOCK_OUT:
+            return False
+        return self.states[index + 1].finished
+
     def blocked_by_open_shift(self, index: int) -> bool:
         """Whether the timesheet still shows an earlier shift of ours open, whose clock-out is in review or held."""
         for i in range(1, index):

@@ -99,8 +99,8 @@ MUTANTS = (
         row="clock-in, inside a finished shift",
         breaks="A clock-in opens a shift inside one that a read shows finished.",
         file=_PLANNER,
-        before="if (record := walk.view.around(punch.second) if walk.view else None) is not None:",
-        after="if (record := None) is not None:",
+        before="walk.view.finished(punch.second, walk.reaches_to(index)) if walk.view else None",
+        after="None",
         proofs=(f"{PLANNER}::test_a_clock_in_inside_a_finished_shift_needs_a_person",),
     ),
     _next(

@@ -7,6 +7,8 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from daemon.delivery.policy import Policy
 from sandbox.connecteam.limits import SMALL_BUSINESS, Plan
 from tests.support.delivery_bench import ANNA, BOB, CARL, Bench, on_bench
@@ -321,5 +323,51 @@ def test_a_line_that_comes_back_is_used_within_a_second_but_not_in_step(tmp_path
         arrived = [entry.at for entry in bench.sandbox.log.entries]
         assert arrived
         assert 0 < arrived[0] - at <= 1.0
+
+    on_bench(tmp_path, story)
+
+
+@pytest.mark.parametrize("phone_leaves", [False, True])
+def test_who_came_by_phone_as_well_is_clocked_in_once(tmp_path: Path, *, phone_leaves: bool) -> None:
+    """The kiosk's clock-in waits, the phone's shift a few minutes later is worked and ends: nothing is opened beside it
+    when it is no longer in the way, be it ended at the kiosk or by phone."""
+
+    async def story(bench: Bench) -> None:
+        await bench.delivery.pause("uid:0")
+        first = await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(300)
+        bench.sandbox.manager.phone_clock_in(ANNA)
+        await bench.delivery.resume("uid:0")
+        await asyncio.sleep(8 * HOUR)
+        if phone_leaves:
+            bench.sandbox.manager.phone_clock_out(ANNA)
+            await asyncio.sleep(20)
+        await bench.punch(ANNA, "clock_out")
+        await asyncio.sleep(2 * HOUR)
+        assert await bench.state(first) == ("review", "already_open")
+        assert len(bench.sheet()) == 1
+        assert bench.sheet()[0][2] is not None
+
+    on_bench(tmp_path, story)
+
+
+def test_what_a_manager_typed_in_with_round_times_is_not_paid_twice(tmp_path: Path) -> None:
+    """A day without network, typed in from ten past to five to: the taps around it open nothing, a person compares."""
+
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(60)
+        bench.sandbox.cable.cut()
+        came = bench.second()
+        first = await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(9 * HOUR)
+        left = bench.second()
+        second = await bench.punch(ANNA, "clock_out")
+        await asyncio.sleep(600)
+        bench.sandbox.manager.add_shift(ANNA, came + 600, left - 300)
+        bench.sandbox.cable.restore()
+        await asyncio.sleep(HOUR)
+        assert bench.sheet() == [(ANNA, came + 600, left - 300)]
+        assert await bench.state(first) == ("review", "overlaps_existing_shift")
+        assert await bench.state(second) == ("held", "earlier_punch_in_review")
 
     on_bench(tmp_path, story)

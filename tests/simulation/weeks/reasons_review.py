@@ -60,6 +60,9 @@ def _same_second(sights: Sights, punch: PunchSeen) -> str | None:
 def _span(sights: Sights, punch: PunchSeen) -> tuple[int, int]:
     """The time of the shift that this punch is one end of, as far as this kiosk knows."""
     other = sights.facts.neighbour(punch, 1 if punch.direction == "clock_in" else -1)
+    if punch.direction == "clock_in" and (other is None or other.direction == punch.direction):
+        end = int(sights.facts.ending.at) if other is None else other.second
+        return punch.second, max(end, punch.second + 1)
     if other is None or other.direction == punch.direction:
         return punch.second, punch.second + 1
     low, high = sorted((punch.second, other.second))
@@ -247,8 +250,9 @@ def _no_overlap(sights: Sights, punch: PunchSeen) -> str | None:
 
 def _not_open(sights: Sights, punch: PunchSeen) -> str | None:
     # One that was begun later and is still open is in the way of a clock-in as well.
-    stands = any(row.end is None or row.start <= punch.second < row.end for row in sights.now(punch))
-    return None if stands else f"no shift covers {clock(punch.second)} any more"
+    start, end = _span(sights, punch)
+    stands = any(row.end is None or (row.start < end and row.end > start) for row in sights.now(punch))
+    return None if stands else f"no shift stands between {clock(start)} and {clock(end)} any more"
 
 
 def _opened(sights: Sights, punch: PunchSeen) -> str | None:

@@ -101,6 +101,40 @@ def test_a_clock_in_inside_a_finished_shift_needs_a_person():
     assert plan.request is None
 
 
+@pytest.mark.parametrize(
+    ("lane", "ended"),
+    [
+        ([punch("in", 8), punch("out", 17)], (8.2, 16.9)),
+        ([punch("in", 8), punch("out", 17)], (16.9, 18)),
+        ([punch("in", 8)], (8.2, 12)),
+        ([punch("in", 8, REVIEW, reason="overlaps_existing_shift"), punch("in", 13)], (8.2, 12)),
+    ],
+)
+def test_a_clock_in_never_opens_a_second_shift_over_one_that_began_after_it(lane, ended):
+    """Typed in a little late, or made on a phone in an outage: the same hours would be paid twice. Nor later on."""
+    shown = shift("m", *ended, by="admin", started_by="admin")
+    plan = plan_lane(lane, seen(18.1, shown), moment(18.2), POLICY)
+    assert not isinstance(plan.request, Send) or plan.request.step == OpenShift("7", second(13))
+    given = [v for v in verdicts(plan) if v[0] == "in-8"]
+    assert given == ([] if lane[0].punch.state is REVIEW else [("in-8", "review", "overlaps_existing_shift")])
+
+
+def test_a_finished_shift_after_the_next_punch_is_another_shift():
+    """What the person did after leaving is not in the clock-in's way."""
+    lane = [punch("in", 8), punch("out", 9)]
+    after = shift("p", 9, 12, by="mobile", started_by="mobile")
+    assert sent(plan_lane(lane, seen(12.1, after), moment(12.2), POLICY)) == OpenShift("7", second(8))
+
+
+@pytest.mark.parametrize("begun", [8, 3])
+def test_a_clock_in_whose_clock_out_is_delivered_opens_nothing_any_more(begun):
+    """The person has left, by a shift that a manager named, or too long after: a shift opened now would stay open."""
+    lane = [punch("in", begun), punch("out", 14, DELIVERED, shift="elsewhere")]
+    plan = plan_lane(lane, seen(14.1), moment(14.2), Policy(max_shift_s=10 * 3600))
+    assert verdicts(plan) == [(f"in-{begun}", "review", "missing_clock_out")]
+    assert plan.request is None
+
+
 def test_something_older_than_a_quarter_of_an_hour_is_preceded_by_a_read():
     """Read before writing after an outage; with a fresh read the punch goes, with an old one it reads again."""
     lane = [punch("in", 8)]

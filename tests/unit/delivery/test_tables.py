@@ -80,7 +80,12 @@ NEXT: dict[str, list[Proof]] = {
         (PLANNER, "test_a_completed_shift_already_on_the_timesheet_is_delivered_whole"),
     ],
     "clock-in, inside": [(PLANNER, "test_a_clock_in_inside_the_window_is_sent_with_its_second")],
-    "clock-in, inside a finished shift": [(PLANNER, "test_a_clock_in_inside_a_finished_shift_needs_a_person")],
+    "clock-in, inside a finished shift": [
+        (PLANNER, "test_a_clock_in_inside_a_finished_shift_needs_a_person"),
+        (PLANNER, "test_a_clock_in_never_opens_a_second_shift_over_one_that_began_after_it"),
+        (PLANNER, "test_a_clock_in_whose_clock_out_is_delivered_opens_nothing_any_more"),
+        (READS, "test_what_a_manager_typed_in_with_round_times_is_not_paid_twice"),
+    ],
     "clock-in expired, its clock-out queued": [
         (PLANNER, "test_an_expired_clock_in_goes_as_one_completed_shift_with_its_own_clock_out"),
         (DAYS, "test_a_night_shift"),
@@ -321,7 +326,10 @@ TOLD = {
     ),
     "any | a read shows exactly this on the timesheet": ("any, already recorded",),
     "clock-in within reach | nothing contradicts it": ("clock-in, inside",),
-    "clock-in within reach | a read shows a finished shift around it": ("clock-in, inside a finished shift",),
+    "clock-in within reach | a read shows a finished shift around it, or between it and the next punch (or now)": (
+        "clock-in, inside a finished shift",
+    ),
+    "clock-in | its clock-out is delivered already, with another shift": ("clock-in, inside a finished shift",),
     "clock-in beyond reach | its clock-out is queued": ("clock-in expired, its clock-out queued",),
     "clock-in beyond reach | no clock-out yet": ("clock-in expired, no clock-out yet",),
     "clock-in beyond reach | the next punch is a clock-in again": ("clock-in expired, another clock-in next",),
