@@ -271,6 +271,73 @@ async def test_neither_a_redirect_nor_a_proxy_leads_it_elsewhere(database, recei
     assert (receiver.tries, other.tries) == (2, 0)
 
 
+MESSAGE = Message("1", "url", "halted", True, START, "x", START)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (204, "done"),
+        *((later, "failed") for later in (302, 408, 425, 429, 500, 503)),
+        (400, "refused"),
+        (410, "refused"),
+    ],
+)
+async def test_what_a_receiver_says(receiver, secret, status, outcome):
+    """Taken; not now: the same message comes next; not this one: the others go before it."""
+    receiver.answers = [status]
+    assert (await Webhook(receiver.url, secret).send(MESSAGE, body_of(MESSAGE, "k"))).value == outcome
+
+
+async def test_an_answer_that_never_ends_is_no_answer(secret):
+    """Each byte of it comes in time: the whole has a limit of its own."""
+    told, over = asyncio.Event(), asyncio.Event()
+
+    async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+        while not told.is_set():
+            writer.write(b"x")
+            await asyncio.sleep(0.001)
+        writer.transport.abort()
+        over.set()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    async with server, asyncio.timeout(60):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        assert await Webhook(url, secret, timeout_s=0.2).send(MESSAGE, body_of(MESSAGE, "k")) is Sent.FAILED
+        told.set()
+        await over.wait()
+        await asyncio.sleep(0)  # the transport lets go of its socket in the next turn
+
+
+async def test_a_secret_that_cannot_be_read_sends_nothing_and_stops_nothing(database, receiver, secret):
+    """Nothing leaves unsigned; once the file is there again, the message gets through."""
+    secret.rename(secret.with_suffix(".away"))
+    assert await Webhook(receiver.url, secret).send(MESSAGE, body_of(MESSAGE, "k")) is Sent.FAILED
+    assert receiver.tries == 0
+    box = Box(database, {"url": Webhook(receiver.url, secret)})
+    async with box.running():
+        box.alarms.set("halted", "x")
+        await until(lambda: "alerts_unsent:url" in {alarm.code for alarm in box.alarms.standing()})
+        secret.with_suffix(".away").rename(secret)
+        assert (await receiver.got.get())["code"] == "halted"
+    assert receiver.tries == 1
+
+
+async def test_the_book_forgets_what_is_long_over(database, receiver, secret):
+    """Alarms that were told and are over for longer than the gap fill no book."""
+    box = Box(database, {"url": Webhook(receiver.url, secret)})
+    async with box.running(), asyncio.timeout(60):
+        box.alarms.set("halted", "x")
+        await receiver.got.get()
+        box.clock.advance(Rules(0, None).gap_s + 1)
+        box.alarms.clear("halted")
+        await receiver.got.get()
+        box.clock.advance(Rules(0, None).gap_s + 1)
+        box.alarms.set("queue_old", "y")
+        await kept(database, lambda book: list(book["told"]) == ["queue_old"])
+
+
 async def test_a_new_secret_needs_no_restart(database, receiver, secret):
     """With a wrong one the receiver refuses; once the file is right, the next try is."""
     secret.write_text("old")
