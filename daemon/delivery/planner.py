@@ -71,7 +71,7 @@ def _clock_in(walk: Walk, index: int) -> bool:
     if walk.too_long_after(index):
         walk.review(index + 1, "shift_too_long", walk.pair_text(index))
         return walk.review(index, "shift_too_long", walk.pair_text(index))
-    if walk.too_old_for_live(index):
+    if walk.too_old_for_live(index) or walk.too_old_to_be_ended(index):
         return _expired_clock_in(walk, index)
     walk.wake_when_expired(punch)
     if walk.policy.pairs_together and walk.is_pair(index) and walk.states[index + 1] in _UNSENT:

@@ -78,6 +78,10 @@ class Walk:
             return False
         return self.states[index + 1].finished
 
+    def too_old_to_be_ended(self, index: int) -> bool:
+        """Whether no clock-out may end a shift that this clock-in began: none is there, and any to come is too late."""
+        return not self.is_pair(index) and self.moment.server_now > self.punches[index].second + self.policy.max_shift_s
+
     def blocked_by_open_shift(self, index: int) -> bool:
         """Whether the timesheet still shows an earlier shift of ours open, whose clock-out is in review or held."""
         for i in range(1, index):

@@ -135,6 +135,29 @@ def test_a_clock_in_whose_clock_out_is_delivered_opens_nothing_any_more(begun):
     assert plan.request is None
 
 
+@pytest.mark.parametrize("policy", [Policy(max_shift_s=10 * 3600), Policy(lookback_s=None)])
+@pytest.mark.parametrize("after", [[], [punch("in", 23)]])
+def test_a_clock_in_that_nothing_may_end_any_more_opens_nothing(policy, after):
+    """Alone for longer than a shift may last, though still within reach: it would stay open. Its clock-out, found later
+    (or a longer limit), lets it go."""
+    now = 8 + policy.max_shift_s / 3600 + 1.1
+    lane = [punch("in", 8), *[entry for entry in after if entry.punch.occurred_at < at(now)]]
+    late = seen(now - 0.1)
+    assert ("in-8", "review", "missing_clock_out") in verdicts(plan_lane(lane, late, moment(now), policy))
+    assert sent(plan_lane([lane[0], punch("out", 17)], late, moment(now), policy)) == OpenShift("7", second(8))
+
+
+def test_discarding_one_half_of_what_is_too_long_opens_nothing():
+    """Whoever discards both halves discards one first: the clock-in is not sent in between."""
+    policy = Policy(max_shift_s=10 * 3600)
+    lane = [since(punch("in", 8, REVIEW, reason="shift_too_long"), 19)]
+    plan = plan_lane(lane, seen(19.4), moment(19.5), policy)
+    assert verdicts(plan)[0] == ("in-8", "pending", None)
+    assert verdicts(plan_lane([punch("in", 8)], seen(19.4), moment(19.5), policy)) == [
+        ("in-8", "review", "missing_clock_out")
+    ]
+
+
 def test_something_older_than_a_quarter_of_an_hour_is_preceded_by_a_read():
     """Read before writing after an outage; with a fresh read the punch goes, with an old one it reads again."""
     lane = [punch("in", 8)]
