@@ -162,7 +162,10 @@ def _own_clock_out(walk: Walk, index: int, shift_id: str) -> bool:
         if walk.stale(punch):
             return walk.read(index)
         if walk.view is not None and record is None and walk.view.requested_at > punch.occurred_at:
-            return walk.read(index) if unseen else walk.review(index, "shift_gone")
+            if not unseen:
+                return walk.review(index, "shift_gone")
+            if walk.policy.can_look_up:
+                return walk.read(index)
         return walk.send(index, EndShift(punch.user_id, punch.second, shift_id))
     if unseen or walk.stale(punch, asked_after=punch.occurred_at):
         return walk.read(index, expired=True)

@@ -147,6 +147,14 @@ def test_a_clock_in_that_nothing_may_end_any_more_opens_nothing(policy, after):
     assert sent(plan_lane([lane[0], punch("out", 17)], late, moment(now), policy)) == OpenShift("7", second(8))
 
 
+def test_a_key_that_may_not_read_still_ends_what_no_read_reached_back_to():
+    """Nothing says that the shift is gone: where nobody can look, it is ended live, and the answer names the shift."""
+    lane = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 16)]
+    recent = View(at(16.005), second(12), second(17), ())
+    assert isinstance(plan_lane(lane, recent, moment(16.01), POLICY).request, Read)
+    assert sent(plan_lane(lane, recent, moment(16.01), replace(POLICY, can_look_up=False))) == OUT_AT_16
+
+
 def test_discarding_one_half_of_what_is_too_long_opens_nothing():
     """Whoever discards both halves discards one first: the clock-in is not sent in between."""
     policy = Policy(max_shift_s=10 * 3600)
