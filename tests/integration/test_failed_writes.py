@@ -163,6 +163,14 @@ def test_a_start_after_a_kill_looks_at_the_disk(path):
     assert calls[:4] == [(call, file) for file in files for call in ("fsync", "fadvise64")]
 
 
+@pytest.mark.parametrize("error", ["EOPNOTSUPP", "EPERM"])
+def test_a_file_system_that_has_nothing_of_what_is_asked_refuses_no_tap(path, error):
+    """Without extended attributes (FAT, NFS), or where a filter forbids the call: that says nothing of the disk."""
+    said, calls = failing(path, "punchd.db*", "1+", 3, call="removexattr", error=error)
+    assert sum("INJECTED" in call for call in calls) >= 3
+    assert acknowledged(said) == [0, 1, 2]
+
+
 def test_a_sync_that_ends_well_on_a_file_system_that_was_just_stopped_is_not_believed(path):
     """The kernel may report success for the sync during which it gave up: what was to be kept by it is refused."""
     said, calls = failing(path, "punchd.db*", "2", 4, call="removexattr", error="EROFS")
