@@ -45,6 +45,7 @@ class Board:
         self._expired: list[tuple[float, str, int]] = []
         self._wakes: list[tuple[float, str, int]] = []
         self._since_expired = 0
+        self._read_ahead = False  # the last request for what has expired was a read
         self._versions = itertools.count(1)
 
     def mark(self, user_id: str) -> None:
@@ -100,7 +101,12 @@ class Board:
 
     def note_request(self, lane: Lane) -> None:
         """A request for this lane leaves: what the fairness counts."""
-        self._since_expired = 0 if lane.plan.expired else self._since_expired + 1
+        if not lane.plan.expired:
+            self._since_expired += 1
+            return
+        # What was read for goes right after, once: nine others later the read is too old to write by (CLOSE_WITHIN_S).
+        self._read_ahead = isinstance(lane.plan.request, Read) and not self._read_ahead
+        self._since_expired = EXPIRED_SHARE - 1 if self._read_ahead else 0
 
     def together(self, first: Lane, most: int) -> list[Lane]:
         """Lanes whose requests may share one with that of `first`, oldest first, it included."""

@@ -208,6 +208,19 @@ def test_what_has_expired_yields_but_gets_one_request_in_ten():
     assert order == (["live"] * 9 + ["old"]) * 2
 
 
+def test_what_was_read_for_goes_right_after_the_read_and_reads_alone_take_no_more_turns():
+    """A write that must follow its read closely would read again and again; a read that fails keeps nobody back."""
+    board, order, reading = Board(), list[str](), Plan(request=Read(0, 1), expired=True, due=0.0)
+    for number, old in enumerate([reading] * 10 + [_wants(0.0, expired=True)] + [reading] * 21):
+        board.put(_lane("old"), old)
+        board.put(_lane("live"), _wants(100.0 + number))
+        best = board.best()
+        assert best is not None
+        board.note_request(best)
+        order.append(best.user_id)
+    assert order == ["live"] * 9 + ["old"] * 2 + ["live"] * 9 + ["old"] * 2 + ["live"] * 9 + ["old"]
+
+
 def test_an_old_plan_is_never_carried_out():
     """A lane planned anew counts with its new plan only, also after it was forgotten and came back."""
     board = Board()
