@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
 
 from tests.simulation.weeks.clocks import DOUBT_S
 from tests.simulation.weeks.facts import Facts
@@ -125,13 +127,17 @@ def from_somewhere(facts: Facts) -> list[Violation]:
 def _was_told(facts: Facts, row: Shift, direction: str | None) -> bool:
     """Whether a person was told that a punch stands there otherwise than it should, and then decided on that punch."""
     return any(
-        entry["action"] == "punch.review"
-        and entry["data"].get("remote_id") == row.id
-        and entry["data"].get("reason") in MAY_STAND
+        entry["action"] == "punch.review" and _names(entry["data"], row)
         for punch in facts.punches
         if (punch.user_id, punch.direction) == (row.user_id, direction)
         for entry in punch.journal
     )
+
+
+def _names(told: Mapping[str, Any], row: Shift) -> bool:
+    """Whether a review says of this very shift that it got the punch, or shows it as what was in its way."""
+    stands = told.get("remote_id") == row.id and told.get("reason") in MAY_STAND
+    return stands or (told.get("reason") == "already_clocked_out" and row.id in str(told.get("detail")))
 
 
 def true_time(facts: Facts) -> list[Violation]:
@@ -157,7 +163,8 @@ def _could_know(facts: Facts, punch: PunchSeen, tap: Tap) -> bool:
     for request in facts.by_kiosk.get(punch.kiosk, ()):
         if any((punch.direction, punch.second) in want.ends for want in request.wants):
             then = facts.clock(punch.kiosk, request.said.at)
-            return then is not None and (then.doubted or abs(then.error_s) < 1)
+            # What is told after a reboot says nothing of the clock before it.
+            return then is not None and then.boot_id == state.boot_id and (then.doubted or abs(then.error_s) < 1)
     return False  # found on the timesheet, where somebody else had put that very second
 
 

@@ -13,6 +13,8 @@ from tests.simulation.weeks.seen import ACKNOWLEDGED, Finding, PunchSeen, Tap, V
 ANSWER_S = 70.0
 #: A reader that was plugged in again is looked for with growing pauses, up to this.
 REOPENS_S = 45.0
+#: A tap and a new configuration in the same moment: either may be first.
+AT_ONCE_S = 1.0
 #: Two clocks' floats.
 HAIR_S = 0.01
 
@@ -125,7 +127,8 @@ def direction_right(facts: Facts) -> list[Violation]:
                 touched = True  # a decision, or a time not known yet: from here on others know better
             elif tap.said.direction != "toggle":
                 # What was kept for an unknown badge is decided as its reader is meant when the badge gets its owner.
-                meant_anew = tap.shown == "unknown_badge" and _reconfigured_since(facts, kiosk, tap)
+                until = float("inf") if tap.shown == "unknown_badge" else tap.said.at + AT_ONCE_S
+                meant_anew = _reconfigured(facts, kiosk, tap.said.at, until)
                 if punch.direction != tap.said.direction and not meant_anew:
                     finding.say(tap.line, f"{tap}: {punch}, at a reader for {tap.said.direction}")
             elif not touched and tap.shown != "unknown_badge":
@@ -138,8 +141,8 @@ def direction_right(facts: Facts) -> list[Violation]:
     return finding.found
 
 
-def _reconfigured_since(facts: Facts, kiosk: str, tap: Tap) -> bool:
-    return any(line.kiosk == kiosk and line.at > tap.said.at for _, line in facts.of(Reconfigured))
+def _reconfigured(facts: Facts, kiosk: str, since: float, until: float) -> bool:
+    return any(line.kiosk == kiosk and since <= line.at <= until for _, line in facts.of(Reconfigured))
 
 
 def _as_tapped(facts: Facts, lane: list[PunchSeen]) -> list[PunchSeen]:

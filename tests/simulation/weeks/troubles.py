@@ -100,6 +100,8 @@ def false_answers(draw: Draw) -> Iterator[Event]:
             fault["size_bytes"] = 3_000_000
         if kind is Kind.STATUS:
             fault["status"] = rng.choice([500, 502, 503, 504, 408, 425, 429])
+            # Whoever says 429 has not done it (delivery.md, "What an answer means").
+            fault["processed"] = fault["processed"] and fault["status"] != 429
         if kind in (Kind.EMPTY, Kind.PORTAL):
             fault["status"] = rng.choice([200, 200, 511])
         yield Event(at, "fault", {"key": f"false{number}", "fault": fault})
