@@ -136,8 +136,10 @@ class Request:
         said = self.said
         if not said.got or not said.got.isdecimal():
             return said.fault == "refuse" or said.got == "ConnectError"
-        if self.throttled or said.fault in ("refuse", "error") or said.got == "429":
+        if self.throttled or said.fault == "refuse" or said.got == "429":
             return True
+        if said.fault == "error":
+            return len(self.wants) == 1  # what refuses several at once says nothing of each
         if not self.answered or said.status is None:
             return False
         if 200 <= said.status < 300:
