@@ -23,6 +23,8 @@ SALVAGED: Final = "salvaged after damage; whether it was delivered is not known"
 
 #: Planning looks at so many punches of one person at a time; what lies behind them has its turn when they moved.
 HEAD_MAX: Final = 8
+#: And at so many in review, the newest: one read may take up all of them again, and few people have more than a few.
+REVIEWS_MAX: Final = 64
 #: A look-up takes a shift that begins this near for the one it looks for, unless it is another punch's own.
 BESIDE_S: Final = 15 * 60
 #: Or one that was made this near to the request: after an outage a person's days go one after the other.
@@ -69,7 +71,8 @@ _HEAD = (
     WHERE user_id = ? AND {_UNFINISHED} AND state = 'in_flight' ORDER BY order_at, punch_seq LIMIT {HEAD_MAX}""",
     f"""
     SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
-    WHERE user_id = ? AND {_UNFINISHED} AND state = 'review' ORDER BY order_at DESC, punch_seq DESC LIMIT {HEAD_MAX}""",
+    WHERE user_id = ? AND {_UNFINISHED} AND state = 'review'
+    ORDER BY order_at DESC, punch_seq DESC LIMIT {REVIEWS_MAX}""",
 )
 #: What was delivered so near to a request without a known outcome (BESIDE_S, or TOGETHER_S in its making) that its
 #: shift could be taken for it.
@@ -188,7 +191,7 @@ def find_lane_punch(conn: sqlite3.Connection, punch_id: str) -> LanePunch | None
 
 
 def load_head(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
-    """As `load_lane`, but at most HEAD_MAX of each kind: costs the same however long the lane is."""
+    """As `load_lane`, but at most HEAD_MAX of each kind (REVIEWS_MAX in review): a long lane costs no more."""
     chosen = {place for statement in _HEAD for place in conn.execute(statement, (user_id,))}
     return _with_context(conn, user_id, sorted(chosen))
 

@@ -38,6 +38,15 @@ def test_old_reviews_do_not_push_live_punches_out(rows: Rows) -> None:
     assert not head[-1].context
 
 
+def test_many_reviews_of_one_person_are_all_there(rows: Rows) -> None:
+    """One read may mend each of them, the oldest too."""
+    ids = _fill(rows, 4 * HEAD_MAX)
+    for punch_id in ids:
+        deliveries.set_state(rows.conn, punch_id, PunchState.REVIEW, at=2000.0, reason="refused")
+    head = deliveries.load_head(rows.conn, "7")
+    assert [entry.punch.id for entry in head if not entry.context] == ids
+
+
 def test_beside_an_unknown_outcome_stands_what_its_shift_could_be_taken_for(rows: Rows) -> None:
     """Delivered punches a quarter of an hour around it are there for its sake, older ones are not."""
     delivered = [rows.delivered(at=1000.0 + 180 * n) for n in range(10)]
