@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.config import Config
-from daemon.config_read import located
+from daemon.config_read import Remark
 from daemon.model import ReaderDirection
 
 #: Hours are asked about for as long as a month's pay can be corrected.
@@ -16,17 +15,8 @@ KEPT_LEAST_DAYS = 62
 _VOLATILE = (Path("/run"), Path("/tmp"), Path("/dev/shm"))
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """Something that is no mistake: in which file, at which key, what may come of it, and what is safer."""
-
-    file: Path
-    key: str
-    text: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{located(self.file, self.key)}: {self.text}; {self.remedy}"
+class Advice(Remark):
+    """Something that is no mistake: what may come of it, and what is safer."""
 
 
 def advise(config: Config) -> tuple[Advice, ...]:

@@ -19,8 +19,8 @@ _SECRET_NAMES = re.compile(r"(^|_)(key|token|secret|password|passwd|credential)s
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: in which file, at which key ("" for the file itself), what, and what mends it."""
+class Remark:
+    """Something to say of a configuration: in which file, at which key, what it is, and its remedy."""
 
     file: Path
     key: str
@@ -29,6 +29,10 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{located(self.file, self.key)}: {self.text}; {self.remedy}"
+
+
+class Problem(Remark):
+    """One thing that is wrong: in which file, at which key ("" for the file itself), what, and what mends it."""
 
 
 def located(file: Path, key: str) -> str:
