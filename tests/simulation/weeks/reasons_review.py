@@ -250,6 +250,9 @@ def _no_overlap(sights: Sights, punch: PunchSeen) -> str | None:
 
 def _not_open(sights: Sights, punch: PunchSeen) -> str | None:
     # One that was begun later and is still open is in the way of a clock-in as well.
+    after = sights.facts.neighbour(punch, 1)
+    if after is not None and after.direction == "clock_out" and after.state == "delivered":
+        return None  # with another shift, whose end the service may have rounded away: one opened now would stay open
     start, end = _span(sights, punch)
     stands = any(row.end is None or (row.start < end and row.end > start) for row in sights.now(punch))
     return None if stands else f"no shift stands between {clock(start)} and {clock(end)} any more"

@@ -216,6 +216,34 @@ def an_obstacle_long_gone(story: Story) -> None:
         story.read(at, ANNA)
 
 
+def a_forgotten_shift_long_ended(story: Story) -> None:
+    """Still open from elsewhere when Anna clocked in, ended by a manager before that second; the review still waits."""
+    at_night(story, "review", "already_open")
+    story.live(
+        18 * HOUR + 2, ANNA, "clock_in", 18 * HOUR, status=400, answer='{"detail": "User already has an open shift"}'
+    )
+    story.row("S7", ANNA, 17 * HOUR, 17.9 * HOUR, source="admin", end_source="admin")
+    story.lines.append(deed(19 * HOUR, "close_shift", shift_id="S7", start=17 * HOUR, end=17.9 * HOUR))
+    for at in (22 * HOUR, 30 * HOUR):
+        story.read(at, ANNA)
+
+
+def a_shift_in_the_way_that_was_worked(story: Story) -> None:
+    """Not broken: her next clock-out ended it, and the service rounded that end to where she had clocked in."""
+    story.behaviour["round_to_s"] = 900
+    at_night(story, "review", "already_open")
+    story.live(
+        18 * HOUR + 2, ANNA, "clock_in", 18 * HOUR, status=400, answer='{"detail": "User already has an open shift"}'
+    )
+    story.read(18 * HOUR + 3, ANNA)
+    story.tap(ANNA, 18.1 * HOUR, "clocked_out")
+    story.punch(ANNA, 18.1 * HOUR, "clock_out", "delivered", remote_id="S7")
+    story.live(18.1 * HOUR + 2, ANNA, "clock_out", 18.1 * HOUR)
+    story.row("S7", ANNA, 17 * HOUR, 18 * HOUR, source="admin")
+    for at in (22 * HOUR, 30 * HOUR):
+        story.read(at, ANNA)
+
+
 # --- requests
 
 
@@ -433,7 +461,7 @@ CAUGHT = {
     ended_at_another_second: "one effect", discarded_by_nobody: "one effect", sent_with_a_wrong_second: "true time",
     a_punch_of_no_tap: "from somewhere", a_decision_of_nobody: "from somewhere", stored_twice_unseen: "from somewhere",
     an_unpublished_reason: "reasons true", a_reason_of_another_state: "reasons true",
-    an_obstacle_long_gone: "obstacles gone",
+    an_obstacle_long_gone: "obstacles gone", a_forgotten_shift_long_ended: "obstacles gone",
     refused_for_ever: "no hammering", ended_by_itself: "sound",
     two_at_once: "one at a time", sent_again_unseen: "looked up first", out_before_in: "in order",
     beyond_the_reach: "in window", of_the_future: "in window",
@@ -454,6 +482,7 @@ FINE = (
     a_refused_key_renewed,
     refused_by_a_full_disk,
     a_repeat,
+    a_shift_in_the_way_that_was_worked,
 )
 
 
