@@ -189,6 +189,15 @@ class Timekeeper:
             return BestTime(seen.wall_s, trust.error_s, known=True)
         return BestTime(seen.wall_s if seen.synchronised else by_boot, trust.error_s, known=True)
 
+    def by_boot(self, seen: Evidence, now: Evidence) -> float | None:
+        """When a moment of this boot was by the clock that cannot step, as of `now`, which was observed.
+
+        None for a moment of another boot, or while nothing may be sent.
+        """
+        if now.boot_id != seen.boot_id or not self.trusts(now):
+            return None
+        return self.best(replace(seen, synchronised=False)).at
+
     # --- what is learnt
 
     def observe(self, seen: Evidence) -> None:

@@ -3,7 +3,8 @@
 The rules, in the order they are asked:
 
 1.  An attempt whose outcome is unknown is looked up before anything else in its lane (unknown.py).
-2.  Nothing is sent on an untrusted clock, and nothing whose time or direction is not known.
+2.  Nothing is sent on an untrusted clock, and nothing whose time or direction is not known, or whose time the
+    uninterrupted clock shows to be wrong.
 3.  What a read shows already recorded is delivered.
 4.  A clock-in and its own clock-out more than max_shift apart, or less than a second, are never one shift.
 5.  Inside the service's reach punches go live; beyond it only whole shifts are recorded, or an open one is closed by an
@@ -16,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from daemon.dating import differs, told
 from daemon.delivery.knowledge import View
 from daemon.delivery.plan import Plan
 from daemon.delivery.policy import CLOSE_WITHIN_S, FUTURE_MAX_S, LOOK_AGAIN_MIN_S, Moment, Policy
 from daemon.delivery.reviewing import take_up
 from daemon.delivery.unknown import in_flight
 from daemon.delivery.walk import Walk, described, reference
-from daemon.model import Direction, Punch, PunchState, RecordedAs
+from daemon.model import Direction, Punch, PunchState, RecordedAs, Source
 from daemon.queue.deliveries import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift, ShiftRecord
 
@@ -36,6 +38,7 @@ def plan_lane(lane: Sequence[LanePunch], view: View | None, moment: Moment, poli
     for any lane the queue can hold.
     """
     walk = Walk(lane, view, moment, policy)
+    _dispute(walk)
     for index, entry in enumerate(lane):
         if entry.context or entry.punch.state.finished:
             continue
@@ -47,6 +50,20 @@ def plan_lane(lane: Sequence[LanePunch], view: View | None, moment: Moment, poli
         if not _take(walk, index):
             break
     return Plan(tuple(walk.verdicts), walk.request, walk.expired, walk.due, walk.wake_at)
+
+
+def _dispute(walk: Walk) -> None:
+    """Whatever let a tap with a wrong time go again, a retry or a read or an absence, it goes no further.
+
+    The intake disputes what waits when the clock is set right; what is out, or in review, then, comes by here.
+    """
+    for index, entry in enumerate(walk.lane):
+        punch = entry.punch
+        if punch.state not in _UNSENT or not walk.moment.trusted or not punch.time_known:
+            continue
+        true_at = None if entry.stated or punch.source is not Source.TAP else walk.moment.true_at(punch)
+        if true_at is not None and differs(true_at, punch):
+            walk.review(index, "time_disputed", told(true_at))
 
 
 def _take(walk: Walk, index: int) -> bool:

@@ -20,11 +20,12 @@ from daemon.delivery.plan import Plan
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Moment, Policy
 from daemon.delivery.teller import Teller
-from daemon.model import Employee
+from daemon.model import Employee, Punch
 from daemon.queue.database import Database
 from daemon.queue.deliveries import LanePunch
 from daemon.supervisor import contained
 from daemon.timesheets.timesheet import Budget
+from drivers.reader import Evidence
 
 #: A punch settles in a few moves; one that does not has a fault of ours and goes to review, not round for ever.
 MOVES_MAX = 16
@@ -176,6 +177,10 @@ class Planning:
     async def _load(self, lane: Lane) -> None:
         self._put(lane, *await self._db.read(partial(storage.load, user_id=lane.user_id)))
 
+    def _true_at(self, punch: Punch, now: Evidence) -> float | None:
+        tapped = Evidence(punch.raw_at, punch.boottime_s, punch.boot_id, punch.synchronised)
+        return self._timekeeper.by_boot(tapped, now)
+
     @staticmethod
     def _put(lane: Lane, punches: list[LanePunch], person: Employee | None) -> None:
         lane.punches = punches
@@ -184,14 +189,16 @@ class Planning:
     def _planned(self, lane: Lane) -> Plan:
         max_shift_s = lane.max_shift_s or self.policy.max_shift_s
         policy = replace(self.policy, max_shift_s=max_shift_s, job_id=lane.job_id)
-        now = self._timekeeper.now()
+        seen = self._timekeeper.evidence()
+        now = self._timekeeper.best(seen).at
         blind_until = self._knowledge.unreadable_until(lane.user_id)
         if blind_until is not None and policy.can_look_up:
             if now < blind_until:
                 policy = replace(policy, can_look_up=False, no_look_up="timesheet_unreadable")
             else:
                 blind_until = None
-        moment = Moment(now, now + self._timekeeper.server_ahead_s, self._timekeeper.trusted)
+        ahead_s = self._timekeeper.server_ahead_s
+        moment = Moment(now, now + ahead_s, self._timekeeper.trusts(seen), partial(self._true_at, now=seen))
         plan = plan_lane(lane.punches, self._knowledge.of(lane.user_id), moment, policy)
         if blind_until is None or plan.verdicts:
             return plan

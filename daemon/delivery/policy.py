@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from daemon.model import Punch
 
 #: Punches older than this at sending are preceded by a read: managers type in what an outage hid (delivery.md, "Read
 #: before writing after an outage"). A read younger than this still speaks.
@@ -63,8 +66,12 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When the planner plans: our best time, the service's time as far as known (Unix seconds), and the clock gate."""
+    """When the planner plans: our best time, the service's time as far as known (Unix seconds), and the clock gate.
+
+    `true_at`: when a tap of this boot was by the uninterrupted clock, None where that says nothing.
+    """
 
     now: float
     server_now: float
     trusted: bool
+    true_at: Callable[[Punch], float | None] = lambda punch: None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
+from daemon.dating import is_wrong, refuse_wrong
 from daemon.delivery.plan import Send, Verdict
 from daemon.delivery.policy import FORGOTTEN_S
 from daemon.delivery.reviewing import rested
@@ -135,7 +136,8 @@ def _move(conn: sqlite3.Connection, verdict: Verdict, at: float) -> None:
 def retry(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float, by: str) -> list[Punch]:
     """Take punches out of review. One whose last request has no known outcome is looked up first, not sent.
 
-    But of `outcome_unclear` that was done, and the person has compared: what is there is not this punch.
+    But of `outcome_unclear` that was done, and the person has compared: what is there is not this punch. One whose
+    second is wrong is looked up where that is owed, and never sent.
     """
     for punch_id in punch_ids:
         punch = _existing(conn, punch_id)
@@ -151,7 +153,13 @@ def retry(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float, by: str
         entry = deliveries.find_lane_punch(conn, punch_id)
         if punch.reason == "outcome_unclear" and entry is not None and entry.outcome_unknown and entry.attempt:
             deliveries.end_attempt(conn, entry.attempt.id, "absent", at=at, detail=f"{punch.detail}; not it: {by}")
-        deliveries.release(conn, punch_id, at=at, by=by)
+        if is_wrong(punch) and entry is not None and entry.outcome_unknown:  # it keeps its reason: back there if absent
+            deliveries.set_state(
+                conn, punch_id, PunchState.IN_FLIGHT, at=at, by=by, reason=punch.reason, detail=punch.detail
+            )
+        else:
+            refuse_wrong(punch, f"retry {punch_id}")
+            deliveries.release(conn, punch_id, at=at, by=by)
         records.journal(conn, at, by, "review.retried", punch_id)
     return [_existing(conn, punch_id) for punch_id in punch_ids]
 
@@ -209,7 +217,7 @@ def take_back(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float) -> 
     """Refusals that turn out to be a misconfiguration: nobody's punch stays in review for it."""
     for punch_id in punch_ids:
         punch = find_punch(conn, punch_id)
-        if punch is not None and punch.state is PunchState.REVIEW:
+        if punch is not None and punch.state is PunchState.REVIEW and not is_wrong(punch):
             deliveries.set_state(conn, punch_id, PunchState.PENDING, at=at)
 
 

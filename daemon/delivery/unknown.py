@@ -8,6 +8,7 @@ at once: the state may be our own doing.
 
 from __future__ import annotations
 
+from daemon.dating import WRONG
 from daemon.delivery.matching import RECORDED_AS, Absent, Exactly, Resembling, Rounded, match, unexplained
 from daemon.delivery.policy import FORGOTTEN_S, ROUNDING_MAX_S, SECOND_LOOK
 from daemon.delivery.steps import decode
@@ -131,7 +132,13 @@ def _judge_conflict(walk: Walk, index: int, conflict: str, step: Write) -> bool:
 def _never_happened(walk: Walk, index: int, step: Write, found: Resembling | Absent | Rounded) -> bool:
     """Looked up twice and not there: it may go again, but never beside something that resembles it."""
     for i in walk.covered(index):
-        if isinstance(found, Resembling):
+        if (wrong := walk.reasons[i]) in WRONG:  # a person's retry only asked whether it was sent: it stays theirs
+            shown = described(found.record) if isinstance(found, Resembling) else walk.punches[i].detail
+            walk.settle(
+                i, PunchState.REVIEW, reason=wrong, detail=shown,
+                outcome=None if isinstance(found, Resembling) else "absent",
+            )  # fmt: skip
+        elif isinstance(found, Resembling):
             walk.settle(i, PunchState.REVIEW, reason="outcome_unclear", detail=described(found.record))
         elif isinstance(step, CloseShift):
             walk.settle(i, PunchState.REVIEW, reason="could_not_close", outcome="did_not_take")

@@ -10,6 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from daemon.clock import Timekeeper, moved
+from daemon.dating import refuse_wrong
 from daemon.errors import InvalidInputError, NotFoundError, RefusedError
 from daemon.intake.ids import new_id
 from daemon.intake.intake import Intake
@@ -109,6 +110,7 @@ def _missing_punch(case: _Case, direction: Direction) -> tuple[Resolved, list[Pu
         raise RefusedError(f"Cannot add a {direction} to {punch.id}: it is not {word}.")
     if not punch.time_known:
         raise RefusedError(f"Cannot resolve {punch.id} so: its own time is not known. Give it with --time first.")
+    refuse_wrong(punch, f"add a {direction} to {punch.id}")
     gap = at - punch.occurred_at if direction is Direction.CLOCK_OUT else punch.occurred_at - at
     limit = case.desk.rules.policy(find_employee(case.conn, punch.user_id)).max_shift_s
     if not 1 <= gap <= limit:

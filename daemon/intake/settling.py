@@ -10,9 +10,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
-from daemon.clock import DOUBT_BEYOND_S
+from daemon.dating import differs, told
 from daemon.intake.attendance import Moment, Policy, repeats, toggle
 from daemon.intake.placing import Desk
 from daemon.model import Direction, Punch, PunchState, ReaderDirection
@@ -134,7 +133,7 @@ def _misdated(conn: sqlite3.Connection, desk: Desk) -> list[tuple[Punch, float]]
     if not desk.reckoner.trusted:
         return []
     waiting = unsent_of_boot(conn, desk.reckoner.boot_id)
-    return [(punch, at) for punch in waiting if (at := _by_boot(punch, desk)) is not None and _differs(at, punch)]
+    return [(punch, at) for punch in waiting if (at := _by_boot(punch, desk)) is not None and differs(at, punch)]
 
 
 def _dated_rightly(conn: sqlite3.Connection, desk: Desk) -> list[Punch]:
@@ -149,7 +148,7 @@ def _dated_rightly(conn: sqlite3.Connection, desk: Desk) -> list[Punch]:
         for punch in list_punches(conn, states=[PunchState.REVIEW])
         if punch.reason == "time_disputed" and punch.boot_id == desk.reckoner.boot_id
     ]
-    return [punch for punch in disputed if (at := _by_boot(punch, desk)) is not None and not _differs(at, punch)]
+    return [punch for punch in disputed if (at := _by_boot(punch, desk)) is not None and not differs(at, punch)]
 
 
 def _by_boot(punch: Punch, desk: Desk) -> float | None:
@@ -158,20 +157,15 @@ def _by_boot(punch: Punch, desk: Desk) -> float | None:
     return true.at if true.known else None
 
 
-def _differs(true_at: float, punch: Punch) -> bool:
-    return abs(true_at - punch.occurred_at) > DOUBT_BEYOND_S
-
-
 def _believe(conn: sqlite3.Connection, punch: Punch, desk: Desk) -> str:
     """It goes on as if nobody had disputed it."""
-    set_state(conn, punch.id, PunchState.PENDING, at=desk.now)
+    release(conn, punch.id, at=desk.now)
     return punch.id
 
 
 def _dispute(conn: sqlite3.Connection, punch: Punch, true_at: float, desk: Desk) -> str:
     """A known time is never changed, and a wrong one never sent: a person takes the true one."""
-    text = f"by the uninterrupted clock it was {datetime.fromtimestamp(true_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    set_state(conn, punch.id, PunchState.REVIEW, at=desk.now, reason="time_disputed", detail=text)
+    set_state(conn, punch.id, PunchState.REVIEW, at=desk.now, reason="time_disputed", detail=told(true_at))
     return punch.id
 
 

@@ -96,9 +96,11 @@ _NEIGHBOUR = """
     ORDER BY p.order_at {way}, p.seq {way} LIMIT 1"""
 _BEFORE = _NEIGHBOUR.format(side="<", way="DESC")
 _AFTER = _NEIGHBOUR.format(side=">", way="ASC")
-#: A punch as `read_punch` takes it, then since when it stands where it stands, then its last attempt.
+_STATED = "EXISTS (SELECT 1 FROM taps t WHERE t.id = p.tap_id AND t.stated_at IS NOT NULL)"
+#: A punch as `read_punch` takes it, then whether its time was stated, since when it stands where it stands, and its
+#: last attempt.
 _LANE_PUNCH = f"""
-    {SELECT_PUNCH.replace(" FROM punches p", f", d.changed_at, {_OF_ATTEMPT} FROM punches p")}
+    {SELECT_PUNCH.replace(" FROM punches p", f", {_STATED}, d.changed_at, {_OF_ATTEMPT} FROM punches p")}
     LEFT JOIN attempts a ON a.id = d.attempt_id WHERE p.seq = ?"""
 _LAST_ATTEMPT = f"""
     SELECT {_ATTEMPT_COLUMNS} FROM attempts WHERE id = (SELECT attempt_id FROM deliveries WHERE punch_seq = ?)"""
@@ -141,13 +143,15 @@ class Attempt:
 class LanePunch:
     """A punch in its lane, with its last attempt and since when it stands where it stands (Unix seconds).
 
-    `context`: here only because a neighbour is planned; its own neighbours may be missing.
+    `context`: here only because a neighbour is planned; its own neighbours may be missing. `stated`: its tap came with
+    a time, which no clock of ours can show to be wrong.
     """
 
     punch: Punch
     attempt: Attempt | None
     since: float = 0.0
     context: bool = False
+    stated: bool = False
 
     @property
     def outcome_unknown(self) -> bool:
@@ -210,9 +214,10 @@ def _with_context(conn: sqlite3.Connection, user_id: str, chosen: list[tuple[flo
 
 def _lane_punch(conn: sqlite3.Connection, seq: int, *, context: bool) -> LanePunch:
     row = conn.execute(_LANE_PUNCH, (seq,)).fetchone()
-    split = len(row) - len(_ATTEMPT_COLUMNS.split(",")) - 1
-    since, *attempt = row[split:]
-    return LanePunch(read_punch(row[:split]), None if attempt[0] is None else _attempt(attempt), since, context)
+    split = len(row) - len(_ATTEMPT_COLUMNS.split(",")) - 2
+    stated, since, *attempt = row[split:]
+    last = None if attempt[0] is None else _attempt(attempt)
+    return LanePunch(read_punch(row[:split]), last, since, context, bool(stated))
 
 
 def set_state(

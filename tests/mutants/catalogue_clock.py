@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tests.mutants.mutant import Mutant
-from tests.mutants.tests_of import CLIENT, CLOCK, DAYS, DOUBT, GATE, GUARDED, PLANNER, POWER, TIMES
+from tests.mutants.tests_of import CLIENT, CLOCK, DAYS, DOUBT, GATE, GUARDED, PLANNER, POWER, TIMES, WRONG
 
 _gate = partial(Mutant, table="the clock gate")
 
@@ -164,7 +164,37 @@ MUTANTS = (
         file=_SETTLING,
         before="disputed = [_dispute(conn, punch, at, desk) for punch, at in _misdated(conn, desk)]",
         after="disputed = []",
-        proofs=(f"{DOUBT}::test_a_tap_by_a_clock_that_was_believed_and_wrong_is_never_sent_with_that_time",),
+        proofs=(f"{TIMES}::test_what_waits_is_disputed_when_the_clock_is_set_right",),
+    ),
+    _gate(
+        id="misdated-punch-let-go",
+        row="a time shown to be wrong is not sent",
+        breaks="What was out, or in another review, when the clock was set right is sent with its wrong time.",
+        file="daemon/delivery/planner.py",
+        before="if true_at is not None and differs(true_at, punch):",
+        after="if False:",
+        proofs=(
+            f"{WRONG}::test_a_review_for_another_reason_is_disputed_when_it_is_let_go",
+            f"{WRONG}::test_what_was_out_while_the_clock_was_set_right_is_not_sent_again_with_that_time",
+        ),
+    ),
+    _gate(
+        id="wrong-second-released-by-its-other-half",
+        row="a time shown to be wrong is not sent",
+        breaks="A person who gives the missing time of a shift lets the other one go with its disputed second.",
+        file="daemon/intake/decisions.py",
+        before='refuse_wrong(punch, f"add a {direction} to {punch.id}")',
+        after="pass",
+        proofs=(f"{WRONG}::test_no_decision_but_a_time_lets_a_wrong_second_go",),
+    ),
+    _gate(
+        id="wrong-second-retried",
+        row="a time shown to be wrong is not sent",
+        breaks="A retry sends a second that is known to be wrong.",
+        file="daemon/delivery/storage.py",
+        before='refuse_wrong(punch, f"retry {punch_id}")',
+        after="pass",
+        proofs=(f"{WRONG}::test_no_decision_but_a_time_lets_a_wrong_second_go",),
     ),
     _gate(
         id="far-future-waited-for",

@@ -113,14 +113,17 @@ class Bench:
         """Whether the loop still runs."""
         return self._task is not None and not self._task.done()
 
-    async def punch(self, user_id: str, direction: str | None, *, ago_s: float = 0.0, known: bool = True) -> str:
-        """Store a punch as the intake would, for a tap `ago_s` ago; its id."""
+    async def punch(
+        self, user_id: str, direction: str | None, *, ago_s: float = 0.0, known: bool = True, stated: bool = False
+    ) -> str:
+        """Store a punch as the intake would, for a tap `ago_s` ago, by the clock or `stated`; its id."""
         now = self.clock.now()
         seen = Evidence(now.wall_s - ago_s, now.boottime_s - ago_s, now.boot_id, now.synchronised)
         punch_id = f"P{next(self._numbers):03d}"
 
         def store(conn: object) -> None:
-            tap = insert_tap(conn, Tap("front", "04A2", seen), TapResult.ACCEPTED, None, punch_id)  # type: ignore[arg-type]
+            told = Tap("front", "04A2", seen, seen.wall_s if stated else None)
+            tap = insert_tap(conn, told, TapResult.ACCEPTED, None, punch_id)  # type: ignore[arg-type]
             new = NewPunch(
                 punch_id, tap, user_id, Direction(direction) if direction else None, seen.wall_s, 0.5, known,
                 seen.wall_s, seen, "front", "04A2", Source.TAP, None,

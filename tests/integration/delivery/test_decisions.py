@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from daemon.config import AttendanceConfig
 from daemon.errors import InvalidInputError, NotFoundError, RefusedError
-from daemon.intake.decisions import Decisions
-from daemon.intake.intake import Intake
 from sandbox.connecteam.limits import SMALL_BUSINESS
+from tests.support.deciding import decisions
 from tests.support.delivery_bench import ANNA, BOB, Bench, on_bench
 
 HOUR = 3600
-
-
-def decisions(bench: Bench) -> Decisions:
-    """As the service builds them."""
-    intake = Intake(
-        bench.db,
-        bench.timekeeper,
-        attendance=AttendanceConfig(),
-        readers=(),
-        alarms=bench.alarms,
-        events=bench.events,
-        chance=random.Random(3),
-        on_punch=lambda punch: bench.delivery.wake(punch.user_id),
-    )
-    return Decisions(bench.db, intake, bench.timekeeper)
 
 
 def test_a_forgotten_clock_out_is_given_and_the_shift_recorded(tmp_path: Path) -> None:

@@ -253,3 +253,15 @@ async def test_a_disk_that_fails_while_times_are_settled_is_tried_again(kit, mon
     await kit.tap(BOB)
     assert kit.alarm_codes() == []
     assert (await kit.find(punch)).time_known
+
+
+async def test_what_waits_is_disputed_when_the_clock_is_set_right(kit):
+    """Tapped by a clock an hour behind, vouched for by the kernel: a person is told the true second."""
+    kit.clock.step(-3600)
+    punch = await kit.punch()
+    assert seen(punch) == (IN, PENDING, None, True)
+    kit.clock.step(3600)
+    assert await kit.intake.settle_times() == 1
+    disputed = await kit.find(punch)
+    assert (disputed.state, disputed.reason) == (PunchState.REVIEW, "time_disputed")
+    assert disputed.detail == "by the uninterrupted clock it was 2026-11-21T08:00:00Z"

@@ -37,6 +37,8 @@ LOOKS_S = 20.0
 PATIENCE_S = 120.0
 
 
+#: A punch in review for one of these goes with no other decision than its time.
+TIME_FIRST = ("time_disputed", "clock_ahead")
 #: The kiosk ended while it was asked: nobody saw its answer.
 WENT_OFF = "it went off meanwhile"
 #: After so long somebody tries again.
@@ -266,14 +268,23 @@ class Acts:
         self._stage.note(Assigned(at=at, what=what, badge=badge, user_id=None, kiosk=kiosk, refused=refused))
 
     async def decide(self, kiosk: str, nth: int, decision: str, hours: float) -> None:
-        """Somebody decides about one of the punches in review, as well as they know."""
-        chosen: dict[str, Any] = {}
+        """Somebody decides about a punch in review, as well as they know; told to state its time first, they do."""
+        waiting = await self._decide(kiosk, nth, decision, hours)
+        if waiting is not None and waiting["reason"] in TIME_FIRST and decision in ("retry", "other_half"):
+            await self._decide(kiosk, nth, "time", hours, waiting)
+
+    async def _decide(
+        self, kiosk: str, nth: int, decision: str, hours: float, about: dict[str, Any] | None = None
+    ) -> dict[str, Any] | None:
+        """Decide about that punch, else the nth of the list; where the kiosk refused, the punch."""
+        chosen: dict[str, Any] = dict(about or {})
 
         async def ask(box: Box) -> None:
-            waiting = await box.ask("GET", "/v1/review")
-            if not waiting:
-                return
-            chosen.update(waiting[nth % len(waiting)])
+            if not chosen:
+                waiting = await box.ask("GET", "/v1/review")
+                if not waiting:
+                    return
+                chosen.update(waiting[nth % len(waiting)])
             action, body = decision_on(chosen, decision, hours)
             chosen["stated"] = next((at for at in body.values() if isinstance(at, int)), None)
             answer = await box.ask("POST", f"/v1/review/{chosen['id']}/{action}", body)
@@ -289,6 +300,7 @@ class Acts:
                     stated=chosen.get("stated"), added=chosen.get("added"),
                 )
             )  # fmt: skip
+        return chosen if chosen and refused == "refused" else None
 
     async def _told(self, kiosk: str, ask: Callable[[Box], Any]) -> str | None:
         """Ask a kiosk something; the reason where it did not do so."""

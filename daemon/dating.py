@@ -1,0 +1,42 @@
+"""Is a punch's own second known to be wrong? What intake, delivery and decisions hold it against.
+
+A wrong second is never sent (delivery.md, "The clock gate"): only a person who states the time, if need be this very
+one, lets such a punch go.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from daemon.clock import DOUBT_BEYOND_S
+from daemon.errors import RefusedError
+from daemon.model import Punch, PunchState
+
+#: Why a punch is in review whose second is not the true one.
+WRONG: Final = frozenset({"time_disputed", "clock_ahead"})
+
+
+def is_wrong(punch: Punch) -> bool:
+    """Whether it waits for a person because its second is wrong."""
+    return punch.state is PunchState.REVIEW and punch.reason in WRONG
+
+
+def differs(true_at: float, punch: Punch) -> bool:
+    """Whether the uninterrupted clock, which says `true_at`, shows the punch's time to be wrong."""
+    return abs(true_at - punch.occurred_at) > DOUBT_BEYOND_S
+
+
+def told(true_at: float) -> str:
+    """What the uninterrupted clock says, for people."""
+    return f"by the uninterrupted clock it was {datetime.fromtimestamp(true_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def refuse_wrong(punch: Punch, what: str) -> None:
+    """Raises RefusedError where doing `what` would send a second that is known to be wrong."""
+    if is_wrong(punch):
+        why = f" ({punch.detail})" if punch.detail else ""
+        raise RefusedError(
+            f"Cannot {what}: its own time is not the true one{why}. Give the true time first, which settles it: "
+            f"punchctl review resolve {punch.id} --time T"
+        )
