@@ -71,9 +71,9 @@ class Looks:
         """One cheap read that proves the key and brings the service's date; whether it was answered."""
         return isinstance((await self.greet()).outcome, Proven)
 
-    async def greet(self) -> Reply:
-        """The same, with all that was answered."""
-        reply, _ = await self._way.request(Probe())
+    async def greet(self, *, at_any_rate: bool = False) -> Reply:
+        """The same, with all that was answered; `at_any_rate`: whatever the budget says."""
+        reply, _ = await self._way.request(Probe(), at_any_rate=at_any_rate)
         self._way.note(reach_of(reply.outcome), reply, None)
         return reply
 

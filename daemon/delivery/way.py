@@ -38,9 +38,17 @@ class Way:
         #: A person's own read waits for the loop's request, and the other way round: one is out at a time.
         self._one = asyncio.Lock()
 
-    async def request(self, step: Step) -> tuple[Reply, float]:
-        """One request; the reply, and our best time when it left."""
+    async def request(self, step: Step, *, at_any_rate: bool = False) -> tuple[Reply, float]:
+        """One request; the reply, and our best time when it left.
+
+        Throttled, without a status, where the budget does not let it leave any more (unless `at_any_rate`): between the
+        plan and this moment a person's read went, and was refused for the budget or took the last of it.
+        """
         async with self._one:
+            now = self._timekeeper.now()
+            at = now if at_any_rate else self._pacer.ready_at(now, live=True)
+            if at > now:
+                return Reply(Throttled(at + self._timekeeper.server_ahead_s)), now
             return await self._request_alone(step)
 
     async def ask(self, step: Query) -> Reply | float:
@@ -60,6 +68,8 @@ class Way:
         """What an answer says about the way to the service."""
         now = self._timekeeper.now()
         if reach is Reach.THROTTLED:
+            if reply.status is None:  # nothing left, nothing was answered
+                return
             self._teller.throttled(self._pacer.blocked_until)
         words = detail or getattr(reply.outcome, "why", None) or getattr(reply.outcome, "detail", None)
         with self._teller.watching(self._gate):

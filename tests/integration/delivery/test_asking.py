@@ -137,3 +137,28 @@ def test_a_throttle_is_waited_out_but_not_for_ever(tmp_path: Path) -> None:
         assert isinstance((await bench.delivery.ask(ReadPeople())).outcome, Throttled)
 
     on_bench(tmp_path, story)
+
+
+def test_no_request_leaves_after_a_throttle_that_a_question_met(tmp_path: Path) -> None:
+    """A punch waits for its turn while somebody asks; the answer is 429: it goes when the account may again, once."""
+
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(5)
+        bench.sandbox.faults.set(kind=Kind.THROTTLE, path="*/users", hold=True, when="after", count=1)
+        asked = asyncio.create_task(bench.delivery.ask(ReadPeople()))
+        await asyncio.sleep(1)
+        punch = await bench.punch(ANNA, "clock_in", ago_s=3)
+        await asyncio.sleep(1)
+        assert await bench.state(punch) == ("in_flight", None)
+        bench.sandbox.release()
+        await asyncio.sleep(0.5)
+        until = bench.delivery.pacer.blocked_until
+        assert until > bench.clock.true_now
+        assert await bench.state(punch) == ("pending", None)
+        assert "POST clock-in" not in bench.requests()
+        await asyncio.sleep(until - bench.clock.true_now + 5)
+        assert await bench.state(punch) == ("delivered", None)
+        assert bench.requests().count("POST clock-in") == 1
+        assert isinstance((await asked).outcome, People)
+
+    on_bench(tmp_path, story)
