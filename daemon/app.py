@@ -187,7 +187,7 @@ def _assemble(
         version=__version__,
         started=started,
         database=database,
-        directory=Directory(database, intake, events=events),
+        directory=Directory(database, intake, events=events, on_change=delivery.people_changed),
         readers=readers,
         delivery=delivery,
         decisions=Decisions(database, intake, timekeeper),

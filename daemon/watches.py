@@ -23,7 +23,7 @@ _log = structlog.get_logger()
 #: How often the clock is looked at while it is not trusted: a tap made meanwhile waits no longer than this.
 UNTRUSTED_LOOK_S = 10.0
 #: And while it is: a step by NTP, or by hand, is noticed this soon.
-TRUSTED_LOOK_S = 60.0
+TRUSTED_LOOK_S = 300.0
 #: A clock that is still not trusted after this is an alarm; before, it is an ordinary start.
 UNTRUSTED_ALARM_S = 60.0
 #: A whole check reads every page: once a day is what an SD card bears for years.

@@ -36,7 +36,8 @@ class Board:
 
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
-        self.dirty: dict[str, None] = {}
+        #: Lanes to plan again; True where their punches may have changed and must be loaded.
+        self.dirty: dict[str, bool] = {}
         #: The lane that is being loaded: neither dirty any more nor among the lanes yet.
         self.loading: str | None = None
         #: When each person's last punch was settled in this run.
@@ -49,15 +50,26 @@ class Board:
         self._versions = itertools.count(1)
 
     def mark(self, user_id: str) -> None:
-        """This lane must be loaded and planned again."""
-        self.dirty[user_id] = None
+        """This lane must be loaded and planned again: its punches may have changed."""
+        self.dirty[user_id] = True
 
-    def take_dirty(self) -> str | None:
-        """The next lane to load, in the order they were marked; the one before it was loaded."""
+    def remind(self, user_id: str) -> None:
+        """This lane must be planned again, its punches as they are: time passed, or a read showed the person anew."""
+        if user_id in self.lanes:
+            self.dirty.setdefault(user_id, False)
+
+    def take_dirty(self) -> tuple[Lane, bool] | None:
+        """The next lane to plan, in the order they were marked, and whether it must be loaded; the one before it was.
+
+        A lane of its own: what stands on the board stays as it is until `put`.
+        """
         self.loading = user_id = next(iter(self.dirty), None)
-        if user_id is not None:
-            del self.dirty[user_id]
-        return user_id
+        if user_id is None:
+            return None
+        changed, old = self.dirty.pop(user_id), self.lanes.get(user_id)
+        if old is None:
+            return Lane(user_id, [], None), True
+        return Lane(user_id, old.punches, old.max_shift_s, old.job_id, deferred_until=old.deferred_until), changed
 
     def unsettled(self, user_id: str) -> bool:
         """Whether something of this person's is unfinished, or may be."""

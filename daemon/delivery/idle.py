@@ -88,7 +88,8 @@ class IdleReads:
         since = int(max(now - READ_SPAN_MAX_S, min(oldest, now) - max_shift_s - READ_BESIDE_S))
         if not await self._looks.look(people, since, int(now) + READ_BESIDE_S):
             self._planning.forbid_reads()
-        self._planning.all_dirty = True
+        for user_id in self._planning.board.lanes:
+            self._planning.board.remind(user_id)
         read = (self._knowledge.snapshot_at or 0.0) >= now
         for user_id in [user_id for user_id, (at, _) in sent_again.items() if now >= at + LATE_LOOK_S]:
             self._planning.sent_again.pop(user_id, None)

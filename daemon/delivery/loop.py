@@ -175,6 +175,11 @@ class Delivery:
             self.gate.hurry(HURRY_S)
         self._news.set()
 
+    def people_changed(self) -> None:
+        """Somebody's job, or how long they may work, changed: what waits is planned by it."""
+        self._planning.all_dirty = True
+        self._news.set()
+
     def network_changed(self) -> None:
         """A link or route changed: what failed may work now, and what hangs on the old way is given up."""
         given_up = self._timesheet.abandon()

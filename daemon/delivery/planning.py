@@ -78,11 +78,10 @@ class Planning:
             for user_id in [*unfinished, *self.board.lanes]:
                 self.board.mark(user_id)
         for lane in self.board.due_wakes(self._timekeeper.now()):
-            self.board.mark(lane.user_id)
+            self.board.remind(lane.user_id)
         while (dirty := self.board.take_dirty()) is not None:
-            old = self.board.lanes.get(dirty)
-            lane = Lane(dirty, [], None, deferred_until=old.deferred_until if old else 0.0)
-            await self.for_one(lane, self._load_and_plan(lane))
+            lane, changed = dirty
+            await self.for_one(lane, self._load_and_plan(lane) if changed else self.plan(lane))
         if not self._timekeeper.trusted:
             # Asked of the queue: a punch held for its time is in no lane's head, and nobody needs the clock more.
             self.anyone_waits = await self._db.read(storage.anything_unfinished)

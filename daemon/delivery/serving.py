@@ -58,6 +58,9 @@ class Serving:
             people, may_read = await self._looks.read(request, board.readers())
             if not may_read:
                 self._planning.forbid_reads()
+            for user_id in sorted(people):
+                board.remind(user_id)
+            return
         else:
             return
         for user_id in sorted(people):  # equal histories go on alike

@@ -54,7 +54,7 @@ class Walk:
         if index + 1 >= len(self.punches):
             return False
         start, end = self.punches[index], self.punches[index + 1]
-        if end.direction is not Direction.CLOCK_OUT or not end.time_known:
+        if (start.direction, end.direction) != (Direction.CLOCK_IN, Direction.CLOCK_OUT) or not end.time_known:
             return False
         return 1 <= end.second - start.second <= self.policy.max_shift_s
 

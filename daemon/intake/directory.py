@@ -69,12 +69,18 @@ class Assigned:
 
 
 class Directory:
-    """The directory. Raises RefusedError, NotFoundError and InvalidInputError; then nothing was changed."""
+    """The directory. Raises RefusedError, NotFoundError and InvalidInputError; then nothing was changed.
 
-    def __init__(self, database: Database, intake: Intake, events: Events) -> None:
+    `on_change` is called after anything of anybody may have changed: names, jobs, badges.
+    """
+
+    def __init__(
+        self, database: Database, intake: Intake, events: Events, on_change: Callable[[], None] = lambda: None
+    ) -> None:
         self._database = database
         self._intake = intake
         self._events = events
+        self._on_change = on_change
 
     # --- employees
 
@@ -231,11 +237,13 @@ class Directory:
 
     async def _write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return await self._database.write(fn)
+            result = await self._database.write(fn)
         except STORAGE_ERRORS as error:
             if not is_of_the_disk(error):
                 raise
             raise RefusedError(f"cannot store that: {error}; see punchctl doctor", code="cannot_store") from error
+        self._on_change()
+        return result
 
     def _tell(self, punches: list[Punch] | tuple[Punch, ...]) -> None:
         for punch in punches:

@@ -74,6 +74,7 @@ _HEAD = (
     WHERE user_id = ? AND {_UNFINISHED} AND state = 'review'
     ORDER BY order_at DESC, punch_seq DESC LIMIT {REVIEWS_MAX}""",
 )
+_HEADS = " UNION ALL ".join(f"SELECT * FROM ({statement})" for statement in _HEAD)
 #: What was delivered so near to a request without a known outcome (BESIDE_S, or TOGETHER_S in its making) that its
 #: shift could be taken for it.
 _BESIDE = f"""
@@ -94,14 +95,17 @@ _NEIGHBOUR = """
     SELECT p.order_at, p.seq FROM punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
     WHERE p.user_id = ? AND (p.order_at, p.seq) {side} (?, ?) AND d.state <> 'discarded'
     ORDER BY p.order_at {way}, p.seq {way} LIMIT 1"""
-_BEFORE = _NEIGHBOUR.format(side="<", way="DESC")
-_AFTER = _NEIGHBOUR.format(side=">", way="ASC")
+#: The person's punches right before and right after a place in their lane.
+_BOTH_SIDES = " UNION ALL ".join(
+    f"SELECT * FROM ({_NEIGHBOUR.format(side=side, way=way)})" for side, way in (("<", "DESC"), (">", "ASC"))
+)
 _STATED = "EXISTS (SELECT 1 FROM taps t WHERE t.id = p.tap_id AND t.stated_at IS NOT NULL)"
-#: A punch as `read_punch` takes it, then whether its time was stated, since when it stands where it stands, and its
-#: last attempt.
-_LANE_PUNCH = f"""
+#: Punches as `read_punch` takes them, each then with whether its time was stated, since when it stands where it stands,
+#: and its last attempt.
+_LANE_PUNCHES = f"""
     {SELECT_PUNCH.replace(" FROM punches p", f", {_STATED}, d.changed_at, {_OF_ATTEMPT} FROM punches p")}
-    LEFT JOIN attempts a ON a.id = d.attempt_id WHERE p.seq = ?"""
+    LEFT JOIN attempts a ON a.id = d.attempt_id WHERE p.seq IN (SELECT value FROM json_each(?))"""
+_TAIL: Final = 2 + len(_ATTEMPT_COLUMNS.split(","))
 _LAST_ATTEMPT = f"""
     SELECT {_ATTEMPT_COLUMNS} FROM attempts WHERE id = (SELECT attempt_id FROM deliveries WHERE punch_seq = ?)"""
 _SET_STATE = """
@@ -191,33 +195,37 @@ def load_lane(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
 def find_lane_punch(conn: sqlite3.Connection, punch_id: str) -> LanePunch | None:
     """One punch with its last attempt, or None where there is no such punch."""
     punch = find_punch(conn, punch_id)
-    return None if punch is None else _lane_punch(conn, punch.seq, context=False)
+    return None if punch is None else _lane_punches(conn, [punch.seq], context=False)[punch.seq]
 
 
 def load_head(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
     """As `load_lane`, but at most HEAD_MAX of each kind (REVIEWS_MAX in review): a long lane costs no more."""
-    chosen = {place for statement in _HEAD for place in conn.execute(statement, (user_id,))}
-    return _with_context(conn, user_id, sorted(chosen))
+    return _with_context(conn, user_id, sorted(set(conn.execute(_HEADS, (user_id,) * len(_HEAD)))))
 
 
 def _with_context(conn: sqlite3.Connection, user_id: str, chosen: list[tuple[float, int]]) -> list[LanePunch]:
-    places = {*chosen, *conn.execute(_BESIDE, (user_id,))}
+    if not chosen:
+        return []
+    wanted, places = _lane_punches(conn, [seq for _, seq in chosen], context=False), set(chosen)
+    if any(entry.punch.state is PunchState.IN_FLIGHT for entry in wanted.values()):
+        places.update(conn.execute(_BESIDE, (user_id,)))
     for order_at, seq in chosen:
-        for neighbour in (_BEFORE, _AFTER):
-            places.update(conn.execute(neighbour, (user_id, order_at, seq)))
-    wanted = {seq: _lane_punch(conn, seq, context=False) for _, seq in chosen}
-    for order_at, seq in chosen:
+        places.update(conn.execute(_BOTH_SIDES, (user_id, order_at, seq) * 2))
         if wanted[seq].forgotten:
             places.update(conn.execute(_AROUND, (user_id, order_at, order_at)))
-    return [wanted.get(seq) or _lane_punch(conn, seq, context=True) for _, seq in sorted(places)]
+    around = _lane_punches(conn, [seq for _, seq in places if seq not in wanted], context=True)
+    return [wanted.get(seq) or around[seq] for _, seq in sorted(places)]
 
 
-def _lane_punch(conn: sqlite3.Connection, seq: int, *, context: bool) -> LanePunch:
-    row = conn.execute(_LANE_PUNCH, (seq,)).fetchone()
-    split = len(row) - len(_ATTEMPT_COLUMNS.split(",")) - 2
-    stated, since, *attempt = row[split:]
-    last = None if attempt[0] is None else _attempt(attempt)
-    return LanePunch(read_punch(row[:split]), last, since, context, bool(stated))
+def _lane_punches(conn: sqlite3.Connection, seqs: Sequence[int], *, context: bool) -> dict[int, LanePunch]:
+    """These punches by their seq."""
+    found: dict[int, LanePunch] = {}
+    for row in conn.execute(_LANE_PUNCHES, (f"[{','.join(map(str, seqs))}]",)) if seqs else ():
+        punch = read_punch(row[:-_TAIL])
+        stated, since, *attempt = row[-_TAIL:]
+        last = None if attempt[0] is None else _attempt(attempt)
+        found[punch.seq] = LanePunch(punch, last, since, context, bool(stated))
+    return found
 
 
 def set_state(

@@ -46,7 +46,7 @@ class Writer:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._wal = path, _wal(path)
         self._commits = 0
         self._failed = False  # a write failed, and the WAL could not begin anew since
         #: As long as this the database file is surely on the disk, and what was added since is in the WAL as well;
@@ -69,7 +69,7 @@ class Writer:
             self._failed = True
             raise sqlite3.OperationalError("the file system was made read-only while this was being stored")
         self._commits += 1
-        if self._commits >= COMMITS_BETWEEN_CHECKPOINTS or _size(_wal(self._path)) > WAL_BYTES_MAX:
+        if self._commits >= COMMITS_BETWEEN_CHECKPOINTS or _size(self._wal) > WAL_BYTES_MAX:
             self._checkpoint(conn)
         return result
 
@@ -79,7 +79,7 @@ class Writer:
 
     def closed(self) -> None:
         """After the connection was closed, which makes a checkpoint as well: where the WAL is left, it failed."""
-        if _size(_wal(self._path)) > 0:
+        if _size(self._wal) > 0:
             self._cut_back()
 
     def _checkpoint(self, conn: sqlite3.Connection) -> bool:

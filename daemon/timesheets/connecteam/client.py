@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlencode
 
 import certifi
 import httpx
@@ -93,6 +94,9 @@ class Client:
         self._overall_s = timeout_s * _OVERALL
         self._out: set[_Sending] = set()
         _hush()
+        # Connecting and sending are quick or broken; the service may think for the whole time.
+        limits = httpx.Timeout(timeout_s, connect=timeout_s * 2 / 3, write=timeout_s * 2 / 3)
+        self._root, self._timeout = str(self._base).rstrip("/"), limits.as_dict()
         self._http = httpx.AsyncClient(
             base_url=self._base,
             transport=transport,
@@ -106,10 +110,10 @@ class Client:
                 max_keepalive_connections=_CONNECTIONS_MAX,
                 keepalive_expiry=_KEEPALIVE_S,
             ),
-            # Connecting and sending are quick or broken; the service may think for the whole time.
-            timeout=httpx.Timeout(timeout_s, connect=timeout_s * 2 / 3, write=timeout_s * 2 / 3),
+            timeout=limits,
             headers={"User-Agent": f"punchd/{__version__}", "Accept": "application/json", "Accept-Encoding": "gzip"},
         )
+        self._fixed = dict(self._http.headers)
         # No request shall depend on an earlier one: cookies are not kept.
         self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
@@ -147,14 +151,14 @@ class Client:
         await self._http.aclose()
 
     async def _exchange(self, request: Request, headers: Mapping[str, str], sending: _Sending) -> Answer:
-        built = self._http.build_request(
+        # What the client would put together anew for each request, and merge from both, is known once and for all.
+        built = httpx.Request(
             request.method,
-            request.path,
-            params=list(request.query),
+            f"{self._root}/{request.path.lstrip('/')}{'?' if request.query else ''}{urlencode(request.query)}",
             json=request.json,
             data=request.form,
-            headers=headers,
-            extensions={"trace": sending.note},
+            headers=self._fixed | dict(headers),
+            extensions={"timeout": self._timeout, "trace": sending.note},
         )
         response = await self._http.send(built, stream=True)
         try:

@@ -51,6 +51,7 @@ RULES: Sequence[Rule] = (
     Rule("throttle obeyed", budget.throttle_obeyed),
     Rule("key left alone", budget.key_left_alone),
     Rule("nobody starves", kiosk.nobody_starves),
+    Rule("at rest", kiosk.at_rest),
     Rule("oldest first", kiosk.oldest_first),
     Rule("turned away", people.turned_away),
     Rule("folded", people.folded),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.simulation.weeks.facts import Facts
 from tests.simulation.weeks.history import Failed, KioskEnd
-from tests.simulation.weeks.seen import Finding, Request, Violation, clock
+from tests.simulation.weeks.seen import Finding, Request, Violation, clock, instant
 
 #: The key of every sandbox, as a kiosk's key file holds it.
 SECRETS = ("sandbox-key",)
@@ -17,6 +17,9 @@ MEMORY_KB = 512 * 1024
 DESCRIPTORS = 8
 #: A punch tapped this long before the other's request was in its lane by then, planned and waiting.
 WAITED_S = 60.0
+#: One request and its answer are two moves, a clock that is doubted and found right again two more: a bad day has some.
+MOVES_A_DAY = 40
+DAY_S = 86400
 
 
 def nobody_starves(facts: Facts) -> list[Violation]:
@@ -30,6 +33,19 @@ def nobody_starves(facts: Facts) -> list[Violation]:
         for punch in facts.punches:
             if punch.kiosk == name and punch.state in ("pending", "in_flight"):
                 finding.say(punch.tap.line if punch.tap else 0, f"{punch} is still on its way in the end")
+    return finding.found
+
+
+def at_rest(facts: Facts) -> list[Violation]:
+    """What waits comes to rest: no punch moves to and fro between its states all day, each move a write."""
+    finding = Finding("at rest")
+    for punch in facts.punches:
+        moves = [instant(line["at"]) for line in punch.journal if str(line["action"]).startswith("punch.")]
+        for place in range(len(moves) - MOVES_A_DAY):
+            if moves[place + MOVES_A_DAY] - moves[place] < DAY_S:
+                words = f"{punch} moved more than {MOVES_A_DAY} times in the day from {clock(moves[place])}"
+                finding.say(punch.tap.line if punch.tap else 0, words)
+                break
     return finding.found
 
 

@@ -789,6 +789,15 @@ def test_a_clock_out_goes_on_when_its_clock_in_was_accepted():
     assert verdicts(plan_lane(lane, seen(20), moment(20.1), POLICY)) == []
 
 
+def test_the_shift_of_an_earlier_clock_out_is_not_taken_for_the_own_one():
+    """Two clock-outs in a row: that the first one's shift stands there says nothing of the second."""
+    lane = [
+        punch("out", 15, DELIVERED, shift="s1", as_=RecordedAs.CLOCK_OUT),
+        since(punch("out", 16, REVIEW, reason="no_matching_clock_in"), 19),
+    ]
+    assert verdicts(plan_lane(lane, seen(20, shift("s1", 7, 15)), moment(20.1), POLICY)) == []
+
+
 def test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift():
     """Its own shift is still open: what stands on the timesheet is not what was tapped."""
     lane = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.delivery.plan import Plan, Read, Send
@@ -17,7 +17,11 @@ from tests.support.lanes import at, moment, punch, second, seen, shift, tried
 
 HOURS = st.integers(-40 * 60, 24 * 60).map(lambda minutes: minutes / 60)
 STATES = st.sampled_from([PunchState.PENDING, PunchState.HELD, PunchState.REVIEW, PunchState.DELIVERED, "flying"])
-REASONS = st.sampled_from([None, "already_open", "locked_days", "auto_clocked_out", "clock_untrusted", "out_of_order"])
+REASONS = st.sampled_from(
+    [None, "already_open", "locked_days", "auto_clocked_out", "clock_untrusted", "out_of_order", "no_matching_clock_in",
+     "overlaps_existing_shift", "missing_clock_out", "shift_too_long", "already_clocked_out", "shift_gone",
+     "no_open_shift", "could_not_close"]
+)  # fmt: skip
 
 
 @st.composite
@@ -186,6 +190,22 @@ def test_a_read_answers_the_question_that_asked_for_it(situation):
     fresh = replace(seen(now, *records), since=plan.request.since, until=plan.request.until)
     again = plans(lane, fresh, now)
     assert again.request is None or isinstance(again.request, Send) or again.due != plan.due or again.verdicts
+
+
+@settings(max_examples=1500)
+@given(situations())
+def test_what_is_taken_out_of_review_is_not_put_back_by_the_same_read(situation):
+    """Else each read would move it to and fro, for ever: two lines of the journal and two writes a read."""
+    lane, view, now = situation
+    reviewed = {entry.punch.id: entry.punch.reason for entry in lane if entry.punch.state is PunchState.REVIEW}
+    for _ in range(20):
+        plan = plans(lane, view, now)
+        decided = {v.punch_id: v for v in plan.verdicts}
+        put_back = [v for v in plan.verdicts if v.state is PunchState.REVIEW and reviewed.get(v.punch_id) == v.reason]
+        assert not put_back
+        lane = [_after(entry, decided, now) for entry in lane]
+        if not plan.verdicts:
+            return
 
 
 def _after(entry: LanePunch, decided: dict[str, object], now: float) -> LanePunch:

@@ -11,7 +11,7 @@ from tests.simulation.weeks.checker import RULES, check
 from tests.simulation.weeks.checker_reasons import TRUTHS
 from tests.simulation.weeks.facts import published_reasons
 from tests.simulation.weeks.history import ClockStepped, Disk, Failed, HumanDid, Plugged, PowerCut, Reconfigured
-from tests.support.story import ANNA, BOB, DOOR, HOUR, SETTINGS, T0, Story, a_day
+from tests.support.story import ANNA, BOB, DOOR, HOUR, SETTINGS, T0, Story, a_day, rfc3339
 
 WEEKS = Path(__file__).resolve().parents[2] / "simulation" / "weeks"
 
@@ -340,6 +340,25 @@ def still_on_its_way(story: Story) -> None:
     wait(story, "pending", None)
 
 
+def to_and_fro(story: Story) -> None:
+    """Taken out of review and put back with each read, for a day."""
+    wait(story, "review", "no_matching_clock_in")
+    told(story, 48)
+
+
+def now_and_then(story: Story) -> None:
+    """Near miss: as many moves, over a week."""
+    told(story, 48, every_s=3600 * 3)
+
+
+def told(story: Story, moves: int, every_s: int = 900) -> None:
+    """So many moves in the journal of the first punch."""
+    for number in range(moves):
+        action = ("punch.review", "punch.pending")[number % 2]
+        at = rfc3339(T0 + 9 * HOUR + number * every_s)
+        story.punches[0]["history"]["journal"].append({"at": at, "by": "automatic", "action": action, "data": {}})
+
+
 def offline_for_ever(story: Story) -> None:
     """The network is back for days, and the kiosk has not noticed."""
     story.status["state"] = "offline"
@@ -468,7 +487,8 @@ CAUGHT = {
     by_an_untrusted_clock: "clock gate", by_a_clock_that_is_disputed: "clock gate",
     asked_with_nothing_left: "budget kept", too_many_a_minute: "ceiling kept", before_the_reset: "throttle obeyed",
     a_refused_key_again: "key left alone",
-    still_on_its_way: "nobody starves", offline_for_ever: "nobody starves", overtaken: "oldest first",
+    still_on_its_way: "nobody starves", to_and_fro: "at rest", offline_for_ever: "nobody starves",
+    overtaken: "oldest first",
     the_key_in_the_log: "secrets kept", a_badge_in_the_log: "secrets kept", a_name_in_the_log: "secrets kept",
     the_key_in_a_journal: "secrets kept", damage: "sound", growing_memory: "sound", growing_descriptors: "sound",
     refused_for_nothing: "turned away", called_unknown: "turned away", shown_nothing: "turned away",
@@ -483,6 +503,7 @@ FINE = (
     refused_by_a_full_disk,
     a_repeat,
     a_shift_in_the_way_that_was_worked,
+    now_and_then,
 )
 
 
