@@ -20,7 +20,10 @@ EXPIRED_SHARE = 10
 
 @dataclass(slots=True)
 class Lane:
-    """One person's lane as it was last loaded and planned. `version` tells old heap entries from the current plan."""
+    """One person's lane as it was last loaded and planned. `version` tells old heap entries from the current plan.
+
+    `known` is False where that failed: its punches are not here, and it is loaded before it is planned.
+    """
 
     user_id: str
     punches: list[LanePunch]
@@ -29,6 +32,7 @@ class Lane:
     plan: Plan = field(default_factory=Plan)
     version: int = 0
     deferred_until: float = 0.0
+    known: bool = True
 
 
 class Board:
@@ -67,7 +71,7 @@ class Board:
         if user_id is None:
             return None
         changed, old = self.dirty.pop(user_id), self.lanes.get(user_id)
-        if old is None:
+        if old is None or not old.known:
             return Lane(user_id, [], None), True
         return Lane(user_id, old.punches, old.max_shift_s, old.job_id, deferred_until=old.deferred_until), changed
 
@@ -87,6 +91,12 @@ class Board:
             heapq.heappush(heap, (plan.due, lane.user_id, lane.version))
         if plan.wake_at is not None:
             heapq.heappush(self._wakes, (plan.wake_at, lane.user_id, lane.version))
+
+    def set_aside(self, user_id: str, until: float) -> None:
+        """Ask nothing for this lane until then, whatever it holds: it cannot be planned, and is not settled either."""
+        version = next(self._versions)
+        self.lanes[user_id] = Lane(user_id, [], None, plan=Plan(wake_at=until), version=version, known=False)
+        heapq.heappush(self._wakes, (until, user_id, version))
 
     def due_wakes(self, now: float) -> list[Lane]:
         """Lanes whose plan may have changed by time alone."""

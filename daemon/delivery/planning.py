@@ -29,6 +29,8 @@ from drivers.reader import Evidence
 
 #: A punch settles in a few moves; one that does not has a fault of ours and goes to review, not round for ever.
 MOVES_MAX = 16
+#: A person whose punches could be neither planned nor put in review is tried again after this.
+FAILED_AGAIN_S = 900.0
 #: A key that may not read the timesheet is tried again this often.
 READS_AGAIN_S = 3600.0
 #: With so many requests left in the day nobody needs to count what waits.
@@ -113,13 +115,16 @@ class Planning:
         await self.plan(fresh)
 
     async def for_one(self, lane: Lane, work: Awaitable[None]) -> None:
-        """Do one person's work. A fault of ours puts their oldest punch in review and everybody else goes on."""
+        """Do one person's work. A fault of ours puts their oldest punch in review and everybody else goes on.
+
+        Where not even that can be done, theirs is tried again after FAILED_AGAIN_S; until then it counts as unsettled.
+        """
         failure = await contained(work, passing=storage.EVERYBODYS)
         if failure is None:
             return
         self._teller.lane_failed(lane.user_id, str(failure))
-        self.board.put(Lane(lane.user_id, [], None), Plan())
         now = self._timekeeper.now()
+        self.board.set_aside(lane.user_id, now + FAILED_AGAIN_S)
         give_up = self._db.write(lambda conn: storage.give_up(conn, lane.user_id, str(failure)[:500], now))
         moved = await contained(give_up, passing=storage.EVERYBODYS)
         await self._teller.count_reviews()

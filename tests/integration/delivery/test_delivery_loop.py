@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from daemon.delivery import planning, storage
+from daemon.delivery.plan import Plan
+from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Policy
+from daemon.queue.deliveries import LanePunch
 from sandbox.connecteam.behaviour import LateClose
 from sandbox.connecteam.limits import SMALL_BUSINESS
 from sandbox.faults import Kind
@@ -410,6 +416,49 @@ def test_a_fault_of_ours_on_one_person_puts_theirs_in_review_and_others_go_on(tm
         await asyncio.sleep(60)
         assert await bench.state(bob) == ("review", "internal_error")
         assert await bench.state(anna) == ("delivered", None)
+
+    on_bench(tmp_path, story)
+
+
+@pytest.mark.parametrize("broken", ["give_up", "nothing to give up"])
+def test_a_person_whose_punches_cannot_even_be_put_in_review_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """Meanwhile nothing of theirs counts as settled, so that no old view decides their toggle; others go on."""
+
+    async def story(bench: Bench) -> None:
+        for ago_s, direction in ((30 * HOUR, "clock_in"), (22 * HOUR, "clock_out")):
+            await bench.punch(ANNA, direction, ago_s=ago_s)
+        await asyncio.sleep(60)
+        assert await bench.all_delivered()
+        assert settled_at(bench) is not None
+
+        def fails(conn: object, user_id: str, *_: object) -> bool:
+            if broken == "give_up":
+                raise ZeroDivisionError(user_id)
+            return False
+
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "give_up", fails)
+            patch.setattr(planning, "plan_lane", poisoned)
+            anna, bob = await bench.punch(ANNA, "clock_in", ago_s=5), await bench.punch(BOB, "clock_in", ago_s=5)
+            await asyncio.sleep(60)
+            assert await bench.state(anna) == ("pending", None)
+            assert await bench.state(bob) == ("delivered", None)
+            assert settled_at(bench) is None
+        await asyncio.sleep(20 * 60)
+        assert await bench.state(anna) == ("delivered", None)
+        assert settled_at(bench) is not None
+
+    def settled_at(bench: Bench) -> float | None:
+        seen = bench.delivery.seen(ANNA)
+        assert seen is not None
+        return seen[1]
+
+    def poisoned(lane: Sequence[LanePunch], *rest: Any) -> Plan:
+        if any(entry.punch.user_id == ANNA for entry in lane):
+            raise ZeroDivisionError("of Anna's")
+        return plan_lane(lane, *rest)
 
     on_bench(tmp_path, story)
 
