@@ -194,6 +194,7 @@ class Delivery:
         self._planning.allow_reads()
         self.gate.retry(self._timekeeper.now())
         self.wake()
+        self._probing.hurry(asked=True)
 
     def change_rules(self, policy: Policy) -> None:
         """Plan by the owner's new rules from now on; what was learnt of the service meanwhile stays."""

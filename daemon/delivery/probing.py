@@ -1,15 +1,25 @@
-"""One cheap read that greets the service: it proves the key, and brings the date that a clock is held to."""
+"""One cheap read that greets the service: it proves the key, and brings the date that a clock is held to.
+
+Punches that wait for the clock make such a probe urgent, and cannot go while it says nothing new: on a small plan the
+next ones have to leave them their budget. So a tenth of the day is for them, and a few at once; but a clock that was
+set, or a person who asks, is reason enough for one whatever was spent.
+"""
 
 from __future__ import annotations
 
 from daemon.clock import Timekeeper
 from daemon.delivery.gate import Gate
 from daemon.delivery.looks import Looks
+from daemon.delivery.outlook import DAY_S, IDLE_SHARE
 from daemon.delivery.pacer import Pacer
 from daemon.delivery.planning import Planning
 
 #: Probes for a clock that is not trusted: the first pause, doubling, and the longest.
 PROBE_FIRST_S, PROBE_MAX_S = 10.0, 900.0
+#: So many may follow each other by those pauses, whatever their share of the day.
+PROBES_AT_ONCE = 5
+#: Kernels slew clocks all day; a clock that was set moved by more.
+SET_BY_S = 1.0
 
 
 class Probing:
@@ -20,28 +30,60 @@ class Probing:
         self._gate, self._pacer = gate, pacer
         self._greeted = False
         self._pause_s, self._at = PROBE_FIRST_S, 0.0
+        #: The clock was set, or a person asked: the next one is free.
+        self._free = False
+        #: Where the clock stood at the last one: true time less the boot clock, as then believed.
+        self._offset_s: float | None = None
+        #: When the answered ones are paid for by their share of the day, on the boot clock, which cannot step.
+        self._paid_at_s = 0.0
 
-    def hurry(self) -> None:
-        """The clock changed, or a person asked: the next probe for it may go at once."""
+    def hurry(self, *, asked: bool = False) -> None:
+        """The clock changed, or a person `asked`: the next probe for it may go at once."""
         self._at, self._pause_s = 0.0, PROBE_FIRST_S
+        self._free = self._free or asked or self._was_set()
 
     def wanted(self, now: float) -> bool:
         """Whether one is owed before anything else: after a start, while halted, or for the clock."""
-        return not self._greeted or self._gate.halt is not None or (self._for_clock() and now >= self._at)
+        return not self._greeted or self._gate.halt is not None or (self._for_clock() and now >= self._clock_at(now))
 
     def due_at(self, now: float) -> float:
         """When the next one for the clock may go; infinity while none is wanted."""
         if self._gate.paused or not self._for_clock():
             return float("inf")
         # Where the budget does not allow it yet it is not due: else the loop would spin until the budget does.
-        return max(self._at, self._gate.ready_at(now), self._pacer.ready_at(now, live=True))
+        return max(self._clock_at(now), self._gate.ready_at(now), self._pacer.ready_at(now, live=True))
 
     async def probe(self) -> None:
         """Carry one out."""
-        self._greeted = True
-        if await self._looks.probe():
-            self._at = self._timekeeper.now() + self._pause_s
-            self._pause_s = min(self._pause_s * 2, PROBE_MAX_S)
+        self._greeted, for_clock = True, self._for_clock()
+        if not await self._looks.probe():
+            return
+        self._at = self._timekeeper.now() + self._pause_s
+        self._pause_s = min(self._pause_s * 2, PROBE_MAX_S)
+        self._free, self._offset_s = False, self._offset()
+        if for_clock:
+            self._paid_at_s = max(self._paid_at_s, self._timekeeper.evidence().boottime_s) + self._every_s()
+
+    def _clock_at(self, now: float) -> float:
+        """When the pauses, and their share of the day, let the next one for the clock go."""
+        if self._free:
+            return self._at
+        unpaid_s = self._paid_at_s - self._timekeeper.evidence().boottime_s
+        return max(self._at, now + unpaid_s - (PROBES_AT_ONCE - 1) * self._every_s())
+
+    def _every_s(self) -> float:
+        """How far apart they lie in the long run, by what is known of the day."""
+        budget = self._pacer.budget
+        limit = (budget.day_limit if budget is not None else None) or self._pacer.requests_per_day
+        return DAY_S / max(1.0, limit * IDLE_SHARE) if limit else 0.0
+
+    def _was_set(self) -> bool:
+        now, then = self._offset(), self._offset_s
+        return now is not None and (then is None or abs(now - then) > SET_BY_S)
+
+    def _offset(self) -> float | None:
+        trust = self._timekeeper.trust
+        return None if trust is None else trust.offset_s
 
     def _for_clock(self) -> bool:
         return self._planning.anyone_waits and not self._timekeeper.trusted

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from daemon.timesheets.timesheet import CertificateTime, Reply
+from sandbox.connecteam.limits import SMALL_BUSINESS
 from sandbox.faults import Kind
 from tests.support.delivery_bench import ANNA, BOB, CARL, Bench, on_bench
 
@@ -170,5 +173,54 @@ def test_a_network_that_goes_while_halted_is_tried_with_growing_pauses(tmp_path:
         await asyncio.sleep(HOUR)
         assert (await bench.state(punch))[0] == "delivered"
         assert codes(bench) == []
+
+    on_bench(tmp_path, story)
+
+
+@pytest.mark.parametrize("slewed", [False, True], ids=["steady", "slewed"])
+def test_a_disputed_clock_leaves_waiting_punches_their_budget(tmp_path: Path, slewed: bool) -> None:
+    """A tap waits, the clock is a minute off, and the plan has 100 requests a day: a tenth of them asks about the
+    clock, and five at the beginning. Set right it is believed at once, however much was asked before."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.company.limits.plan = SMALL_BUSINESS
+        await asyncio.sleep(60)
+        bench.clock.step(60)
+        await bench.delivery.check_key()
+        await bench.punch(ANNA, "clock_in", known=False)
+        for _ in range(230):
+            await asyncio.sleep(360)
+            if slewed:
+                bench.clock.step(0.2 if bench.clock.ahead_s < 60.1 else -0.2)
+                assert bench.timekeeper.evidence() is not None  # as somebody looks every few seconds
+        assert bench.timekeeper.doubt is not None
+        asked = bench.requests().count("GET me")
+        assert 12 <= asked <= 2 + 5 + 10
+        bench.clock.step(-bench.clock.ahead_s)
+        assert bench.timekeeper.evidence() is not None
+        await asyncio.sleep(120)
+        assert bench.timekeeper.doubt is None
+
+    on_bench(tmp_path, story)
+
+
+def test_a_person_who_asks_gets_an_answer_about_the_clock(tmp_path: Path) -> None:
+    """It was the service's clock that was wrong, and the day's share is spent: sync now asks all the same."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.company.limits.plan = SMALL_BUSINESS
+        await asyncio.sleep(60)
+        bench.sandbox.clock.move(90)
+        await bench.delivery.check_key()
+        punch = await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(600)
+        assert await bench.state(punch) == ("held", "clock_untrusted")
+        bench.sandbox.clock.move(-90)
+        asked = len(bench.requests())
+        await asyncio.sleep(HOUR)
+        assert len(bench.requests()) == asked
+        await bench.delivery.sync_now()
+        await asyncio.sleep(60)
+        assert await bench.state(punch) == ("delivered", None)
 
     on_bench(tmp_path, story)
