@@ -10,7 +10,7 @@ from daemon.intake.attendance import New, Refused, Repeat, in_future
 from daemon.intake.claims import hand_over
 from daemon.intake.moments import Occurrence, note_doubt
 from daemon.intake.placing import Desk, insert, judge
-from daemon.model import Badge, BadgeState, Employee, Punch, TapAnswer, TapResult
+from daemon.model import Badge, BadgeState, Employee, Punch, ReaderDirection, TapAnswer, TapResult
 from daemon.queue.people import badge_owner, find_employee
 from daemon.queue.queue import insert_tap
 from daemon.queue.records import journal
@@ -98,7 +98,8 @@ def _enrol(conn: sqlite3.Connection, arrival: Arrival, wish: Wish, desk: Desk) -
 def _count(conn: sqlite3.Connection, arrival: Arrival, employee: Employee | None, desk: Desk) -> TapAnswer:
     """A tap of a badge that may be used, which is `employee`'s: a punch, a repeat, or nobody's."""
     if employee is None:
-        return _stored(conn, arrival, TapResult.UNKNOWN_BADGE, "unknown_badge")
+        way = desk.rules.direction(arrival.tap.reader)
+        return _stored(conn, arrival, TapResult.UNKNOWN_BADGE, "unknown_badge", way)
     decision, _ = judge(conn, arrival.occurrence, employee, desk)
     match decision:
         case Refused(reason):
@@ -113,6 +114,8 @@ def _count(conn: sqlite3.Connection, arrival: Arrival, employee: Employee | None
             return TapAnswer(TapResult.ACCEPTED, punch=punch)
 
 
-def _stored(conn: sqlite3.Connection, arrival: Arrival, result: TapResult, reason: str) -> TapAnswer:
-    insert_tap(conn, arrival.tap, result, reason, None)
+def _stored(
+    conn: sqlite3.Connection, arrival: Arrival, result: TapResult, reason: str, way: ReaderDirection | None = None
+) -> TapAnswer:
+    insert_tap(conn, arrival.tap, result, reason, None, way=way)
     return TapAnswer(result, reason)

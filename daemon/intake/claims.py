@@ -51,7 +51,7 @@ def _claim(
     policy = desk.rules.policy(employee, kept=True)
     for tap, what in _kept(conn, badge, desk, since):
         # Of this badge's own taps first: one that lies before the person's last punch repeats those just as well.
-        if made and repeats(what.moment, made[-1], desk.rules.direction(tap.reader), policy):
+        if made and repeats(what.moment, made[-1], desk.direction(what), policy):
             claim_tap(conn, tap.id, made[-1].id)
             continue
         decision, last = judge(conn, what, employee, desk)

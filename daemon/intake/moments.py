@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from daemon.clock import BestTime, moved
 from daemon.intake.attendance import Moment, Origin
+from daemon.model import ReaderDirection
 from daemon.queue.queue import StoredTap
 from daemon.queue.records import get_setting, put_setting
 from drivers.reader import Evidence, Tap
@@ -29,6 +30,8 @@ class Occurrence:
     moment: Moment
     evidence: Evidence
     error_s: float | None
+    #: How its reader decided when it was tapped, of a kept tap; None: as it decides now.
+    way: ReaderDirection | None = None
 
 
 def occurrence(tap: Tap | StoredTap, best: BestTime, origin: Origin) -> Occurrence:
@@ -38,7 +41,8 @@ def occurrence(tap: Tap | StoredTap, best: BestTime, origin: Origin) -> Occurren
         evidence = moved(evidence, stated_at - best.at)
         at = stated_at
     moment = Moment(at, best.known, evidence.boot_id, evidence.boottime_s, origin)
-    return Occurrence(tap.reader, tap.badge, moment, evidence, best.error_s if best.known else None)
+    way = tap.way if isinstance(tap, StoredTap) else None
+    return Occurrence(tap.reader, tap.badge, moment, evidence, best.error_s if best.known else None, way)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from daemon.intake.attendance import Decision, Moment, New, Origin, Policy, Serv
 from daemon.intake.ids import Chance, new_id
 from daemon.intake.moments import Occurrence, Reckoner
 from daemon.intake.rules import Rules
-from daemon.model import Direction, Employee, Punch, PunchState, Source
+from daemon.model import Direction, Employee, Punch, PunchState, ReaderDirection, Source
 from daemon.queue.queue import NewPunch, insert_punch, last_punch, list_punches
 
 
@@ -34,6 +34,10 @@ class Desk:
         """An id for the punch of an occurrence."""
         return new_id(occurrence.evidence.wall_s, self.chance)
 
+    def direction(self, occurrence: Occurrence) -> ReaderDirection:
+        """How the reader of an occurrence decided when it was tapped, as far as that is known; else as it does now."""
+        return occurrence.way or self.rules.direction(occurrence.reader)
+
 
 def judge(
     conn: sqlite3.Connection, occurrence: Occurrence, employee: Employee, desk: Desk
@@ -42,7 +46,7 @@ def judge(
     moment = occurrence.moment
     kept = moment.origin is Origin.KEPT
     policy = desk.rules.policy(employee, kept=kept)
-    reader = desk.rules.direction(occurrence.reader)
+    reader = desk.direction(occurrence)
     last = last_punch(conn, employee.user_id)
     # A kept tap lies in the past: what the server shows now says nothing of it.
     view = None if kept else desk.server_view(employee.user_id)

@@ -31,7 +31,7 @@ PUNCH_FACTS: Final = (
     "boot_id", "boottime_s", "synchronised", "reader", "badge", "source", "job_id",
 )  # fmt: skip
 TAP_FACTS: Final = (
-    "id", "reader", "badge", "raw_at", "boottime_s", "boot_id", "synchronised", "stated_at", "result", "reason",
+    "id", "reader", "badge", "raw_at", "boottime_s", "boot_id", "synchronised", "stated_at", "result", "reason", "way",
 )  # fmt: skip
 #: Stored as REAL: 5 comes back as 5.0.
 _REAL: Final = frozenset({"occurred_at", "raw_at", "time_error_s", "order_at", "boottime_s", "stated_at"})
@@ -166,6 +166,8 @@ def _settled(facts: Sequence[Any]) -> list[Any]:
     kept = [_plain(fact, real=place in real) for place, fact in enumerate(facts)]
     if len(facts) == len(PUNCH_FACTS) and not facts[_TIME_KNOWN]:
         kept[_ORDER] = None
+    if len(facts) == len(TAP_FACTS) and facts[-1] is None:
+        kept.pop()  # linked before there was a way, or of a tap that has none
     return kept
 
 

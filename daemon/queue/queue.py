@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.model import Direction, Punch, PunchState, RecordedAs, Source, TapResult
+from daemon.model import Direction, Punch, PunchState, ReaderDirection, RecordedAs, Source, TapResult
 from daemon.queue.chain import append, head, link_punch, link_tap
 from drivers.reader import Evidence, Tap
 
@@ -28,8 +28,9 @@ _UNFINISHED = "state NOT IN ('delivered', 'discarded')"
 _UNFINISHED_FIRST = "deliveries d INDEXED BY deliveries_unfinished CROSS JOIN punches p ON p.seq = d.punch_seq"
 
 _INSERT_TAP = """
-    INSERT INTO taps (reader, badge, raw_at, boottime_s, boot_id, synchronised, stated_at, result, reason, punch_id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    INSERT INTO taps (reader, badge, raw_at, boottime_s, boot_id, synchronised, stated_at, result, reason, punch_id,
+        way)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_PUNCH = """
     INSERT INTO punches (id, tap_id, user_id, direction, occurred_at, raw_at, time_error_s, time_known, order_at,
         boot_id, boottime_s, synchronised, reader, badge, source, job_id, link)
@@ -53,7 +54,7 @@ _TO_SETTLE = "SELECT seq, user_id, tap_id, time_known FROM punches WHERE id = ?"
 _SETTLE_TIME = "UPDATE punches SET occurred_at = ?, time_error_s = ?, time_known = 1, order_at = ? WHERE seq = ?"
 _SETTLE_DIRECTION = "UPDATE punches SET direction = ? WHERE id = ? AND direction IS NULL RETURNING seq"
 _UNCLAIMED = """
-    SELECT id, reader, badge, raw_at, boottime_s, boot_id, synchronised, stated_at, result, punch_id FROM taps
+    SELECT id, reader, badge, raw_at, boottime_s, boot_id, synchronised, stated_at, result, punch_id, way FROM taps
     WHERE result = 'unknown_badge' AND punch_id IS NULL"""
 _UNCLAIMED_OF_BADGE = f"{_UNCLAIMED} AND badge = ? ORDER BY id"
 _UNCLAIMED_OF_ALL = f"{_UNCLAIMED} ORDER BY id"
@@ -103,7 +104,7 @@ class NewPunch:
 
 @dataclass(frozen=True, slots=True)
 class StoredTap:
-    """A tap as it was stored."""
+    """A tap as it was stored. `way`: how its reader decided then; None where that was not kept."""
 
     id: int
     reader: str
@@ -113,13 +114,23 @@ class StoredTap:
     stated_at: float | None
     result: TapResult
     punch_id: str | None
+    way: ReaderDirection | None = None
 
 
-def insert_tap(conn: sqlite3.Connection, tap: Tap, result: TapResult, reason: str | None, punch_id: str | None) -> int:
-    """Store a tap and what became of it; its id."""
+def insert_tap(
+    conn: sqlite3.Connection,
+    tap: Tap,
+    result: TapResult,
+    reason: str | None,
+    punch_id: str | None,
+    *,
+    way: ReaderDirection | None = None,
+) -> int:
+    """Store a tap and what became of it; its id. `way`: how its reader decides, of one that may yet be a punch."""
     seen = tap.evidence
+    became = (tap.stated_at, result.value, reason, punch_id, None if way is None else way.value)
     clocks = (seen.wall_s, seen.boottime_s, seen.boot_id, seen.synchronised)
-    cursor = conn.execute(_INSERT_TAP, (tap.reader, tap.badge, *clocks, tap.stated_at, result.value, reason, punch_id))
+    cursor = conn.execute(_INSERT_TAP, (tap.reader, tap.badge, *clocks, *became))
     tap_id = _row_id(cursor)
     if result is TapResult.UNKNOWN_BADGE:  # it may still become a punch; every other tap is one, or nothing
         link_tap(conn, tap_id)
@@ -230,9 +241,9 @@ def unclaimed_taps(conn: sqlite3.Connection, badge: str | None = None) -> list[S
     """Taps of unknown badges that became no punch (of one badge, or all), in the order they were stored."""
     rows = conn.execute(_UNCLAIMED_OF_ALL) if badge is None else conn.execute(_UNCLAIMED_OF_BADGE, (badge,))
     taps = []
-    for tap_id, reader, its_badge, raw_at, boottime_s, boot_id, synchronised, stated_at, result, punch_id in rows:
-        seen = Evidence(raw_at, boottime_s, boot_id, bool(synchronised))
-        taps.append(StoredTap(tap_id, reader, its_badge, raw_at, seen, stated_at, TapResult(result), punch_id))
+    for tap_id, reader, its_badge, raw_at, boottime_s, boot_id, synchronised, stated_at, result, punch_id, way in rows:
+        seen, known = Evidence(raw_at, boottime_s, boot_id, bool(synchronised)), ReaderDirection(way) if way else None
+        taps.append(StoredTap(tap_id, reader, its_badge, raw_at, seen, stated_at, TapResult(result), punch_id, known))
     return taps
 
 

@@ -146,7 +146,7 @@ class Builder:
             if kind == "punch":
                 self._take_punch(record)
             elif kind == "tap":
-                self._insert("taps", TAP_FACTS, [record["tap"][name] for name in TAP_FACTS])
+                self._insert("taps", TAP_FACTS, [record["tap"].get(name) for name in TAP_FACTS])
             elif kind == "mark":
                 self._standing[record["id"]] = _stands(record)
         # Who is newer, where both have somebody: the copy, unless it had stopped following.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from daemon.intake.forgetting import forget
-from daemon.model import Direction, PunchState, RecordedAs, TapResult
+from daemon.model import Direction, PunchState, ReaderDirection, RecordedAs, TapResult
 from daemon.queue import deliveries, erasure, people, queue
 from daemon.queue.copying import read_all
 from daemon.queue.database import Database
@@ -81,7 +81,8 @@ def deliver(conn: sqlite3.Connection, punch_id: str) -> None:
 async def test_every_punch_and_kept_tap_is_in_it_with_its_facts(db, copy):
     """As stored, with the hash of its link; taps that came to nothing else are not."""
     await punch(db, 1)
-    await db.write(lambda conn: Rows(conn).tap(T0 + 5, badge="0499", result=TapResult.UNKNOWN_BADGE))
+    way = ReaderDirection.CLOCK_OUT
+    await db.write(lambda conn: Rows(conn).tap(T0 + 5, badge="0499", result=TapResult.UNKNOWN_BADGE, way=way))
     await db.write(lambda conn: Rows(conn).tap(T0 + 6, result=TapResult.REPEAT))
     (found,) = records(copy, "punch")
     statement = "SELECT p.id, p.user_id, p.occurred_at, p.badge, c.hash FROM punches p JOIN chain c ON c.id = p.link"
@@ -90,7 +91,7 @@ async def test_every_punch_and_kept_tap_is_in_it_with_its_facts(db, copy):
     assert (facts["id"], facts["user_id"], facts["occurred_at"], facts["badge"], bytes.fromhex(found["hash"])) == stored
     assert found["state"] == "pending"
     (tap,) = records(copy, "tap")
-    assert tap["tap"]["badge"] == "0499"
+    assert (tap["tap"]["badge"], tap["tap"]["way"]) == ("0499", "clock_out")
     assert [record["employee"]["name"] for record in records(copy, "employee")] == ["Ann"]
     assert [record["badge"]["badge"] for record in records(copy, "badge")] == ["04A1"]
     assert copy.stat().st_mode & 0o777 == 0o600

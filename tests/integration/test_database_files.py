@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import DamagedError, NewerSchemaError, StorageError
+from daemon.model import ReaderDirection
 from daemon.queue import opening
 from daemon.queue.database import Database
 from daemon.queue.migrations import Migration, migrate, migrations, schema_version, statements
 from daemon.queue.opening import open_file
 from daemon.queue.people import put_employee
+from daemon.queue.queue import unclaimed_taps
+from daemon.queue.verify import verify
 from tests.support.rows import T0, Rows
 
 OLD = Path(__file__).parent / "old_databases"
@@ -230,6 +233,10 @@ async def test_a_real_older_database_is_brought_up_to_date(path, old):
     assert await db.read(schema_version) == len(migrations())
     found = await db.read(lambda conn: conn.execute("SELECT count(*) FROM punches").fetchone())
     assert found == (3,)
+    (kept,) = await db.read(unclaimed_taps)
+    assert kept.way is (ReaderDirection.CLOCK_IN if int(old.stem) >= 5 else None)
+    if int(old.stem) >= 3:
+        assert (await db.read(verify)).sound, "what an older version linked still verifies"
     fresh, _ = open_file(path.with_name("fresh.db"))
     assert await db.read(schema_of) == schema_of(fresh)
     fresh.close()

@@ -19,11 +19,12 @@ from daemon.control import cli as punchctl
 from daemon.delivery import storage
 from daemon.errors import DamagedError, ForeignDatabaseError, StorageBusyError, StorageError
 from daemon.intake.settling import Verdict, _carry_out
-from daemon.model import Direction, PunchState, TapResult
+from daemon.model import Direction, PunchState, ReaderDirection, TapResult
 from daemon.queue import deliveries, people, queue
 from daemon.queue.copying import Copy
 from daemon.queue.database import Database
 from daemon.queue.deliveries import SALVAGED
+from daemon.queue.lines import decode, encode
 from daemon.queue.opening import explained, mark_clean, open_file
 from daemon.queue.records import journal
 from daemon.queue.salvage import READY, marker, salvage
@@ -56,7 +57,7 @@ def state(tmp_path) -> Path:
     rows.move(rows.punch(T0 + 400, "8", known=False, direction=None), PunchState.HELD, reason="clock_untrusted")
     flying = rows.punch(T0 + 500, "8")
     deliveries.begin_attempt(conn, "open_shift", {"user_id": "8", "at": int(T0) + 500, "job_id": None}, [flying.id], T0)
-    rows.tap(T0 + 600, badge="0499", result=TapResult.UNKNOWN_BADGE)
+    rows.tap(T0 + 600, badge="0499", result=TapResult.UNKNOWN_BADGE, way=ReaderDirection.CLOCK_OUT)
     copy.stop(conn)
     mark_clean(conn)
     conn.close()
@@ -113,6 +114,7 @@ def test_nothing_that_may_have_been_sent_is_sent_blindly(state, left):
         looked_up_once_it_has_its_time(conn)
     assert {one.name for one in people.list_employees(conn)} == {"Ann", "Bob"}
     assert [one.badge for one in people.list_badges(conn)] == ["04A1"]
+    assert [one.way for one in queue.unclaimed_taps(conn)] == [ReaderDirection.CLOCK_OUT]
     found = verify(conn)
     assert (found.sound, found.salvaged) == (True, 6 if left == "copy" else 7)  # one was settled since
     conn.close()
@@ -330,6 +332,23 @@ def test_an_altered_punch_comes_from_the_copy_or_goes_to_a_person(state):
     assert report.altered == ["p2 of 7"]
     assert "p2 of 7" in " ".join(report.sentences())
     assert standing(broken / "punchd.db")["p2"][0:2] == ("review", "salvaged")
+
+
+def test_a_copy_that_an_older_version_wrote(state):
+    """Its lines know no way of a kept tap: the tap is brought back, and decided by its reader as it is then."""
+    path, copy = state / "punchd.db", state / "punchd.copy"
+    records = [decode(line) for line in copy.read_bytes().splitlines(keepends=True)]
+    for record in records:
+        if record["is"] == "tap":
+            assert record["tap"].pop("way") == "clock_out"
+    copy.write_bytes(b"".join(encode(record) for record in records))
+    path.unlink()
+    report = salvage(path, copy, "for this test", NOW)
+    assert (report.punches, report.kept_taps, report.lost_total) == (6, 1, 0)
+    conn, _ = open_file(path)
+    assert [one.way for one in queue.unclaimed_taps(conn)] == [None]
+    assert verify(conn).sound
+    conn.close()
 
 
 def test_a_database_of_before_there_was_a_chain(tmp_path):

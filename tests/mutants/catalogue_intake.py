@@ -212,7 +212,7 @@ UNKNOWN = (
         row="taps are kept",
         breaks="The tap of a badge nobody owns yet is not kept.",
         file=_ADMIT,
-        before='return _stored(conn, arrival, TapResult.UNKNOWN_BADGE, "unknown_badge")',
+        before='return _stored(conn, arrival, TapResult.UNKNOWN_BADGE, "unknown_badge", way)',
         after='return TapAnswer(TapResult.UNKNOWN_BADGE, "unknown_badge")',
         proofs=(f"{ACCEPT}::test_unknown_badges_are_kept",),
     ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from daemon.model import Direction, Punch, PunchState, RecordedAs, Source, TapResult
+from daemon.model import Direction, Punch, PunchState, ReaderDirection, RecordedAs, Source, TapResult
 from daemon.queue import deliveries, people, queue
 from drivers.reader import Evidence, Tap
 
@@ -28,11 +28,17 @@ class Rows:
         return user_id
 
     def tap(
-        self, at: float = T0, *, badge: str = "04A1", result: TapResult = TapResult.ACCEPTED, boot: str = "b1"
+        self,
+        at: float = T0,
+        *,
+        badge: str = "04A1",
+        result: TapResult = TapResult.ACCEPTED,
+        boot: str = "b1",
+        way: ReaderDirection | None = None,
     ) -> int:
         """A tap; its id."""
         seen = Evidence(at, at - T0 + 1000, boot, True)
-        return queue.insert_tap(self.conn, Tap("front", badge, seen), result, None, None)
+        return queue.insert_tap(self.conn, Tap("front", badge, seen), result, None, None, way=way)
 
     def punch(
         self,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from daemon.model import Direction, PunchState, TapResult
+import sqlite3
+from dataclasses import replace
+
+from daemon.intake.rules import Rules
+from daemon.model import Direction, PunchState, ReaderDirection, TapResult
 from tests.support.fake_clock import START
-from tests.support.intake_kit import ANN
+from tests.support.intake_kit import ANN, READERS
 
 IN, OUT = Direction.CLOCK_IN, Direction.CLOCK_OUT
 NEW = "04CC0003"
@@ -49,6 +53,36 @@ async def test_the_other_fixed_reader_is_never_folded(kit):
     await taps_at(kit, 100, reader="out")
     assigned = await kit.directory.assign(NEW, "7", by="uid:0")
     assert [punch.direction for punch in assigned.punches] == [IN, OUT]
+
+
+async def test_they_go_the_way_their_reader_was_meant_for_when_they_were_tapped(kit):
+    """Tapped at a toggle and at an exit that became entrances since: in and out, as it was; new taps go the new way."""
+    await taps_at(kit, 0, 8 * 3600)
+    await taps_at(kit, DAY, badge="04CC0004")
+    await taps_at(kit, DAY + 100, badge="04CC0004", reader="out")
+    entrances = [replace(reader, direction=ReaderDirection.CLOCK_IN) for reader in READERS]
+    kit.intake.rules = Rules.of(kit.intake.rules.attendance, entrances)
+    await taps_at(kit, 2 * DAY, badge="04CC0005", reader="out")
+    made = [
+        [punch.direction for punch in (await kit.directory.assign(badge, user_id, by="uid:0")).punches]
+        for badge, user_id in ((NEW, "7"), ("04CC0004", "8"))
+    ]
+    assert made == [[IN, OUT], [IN, OUT]]
+    assert (await kit.directory.assign("04CC0005", "7", by="uid:0")).punches[0].direction is IN
+
+
+async def test_what_an_older_version_kept_goes_the_way_its_reader_goes_now(kit):
+    """Of such a tap nothing else is known."""
+    await taps_at(kit, 0, reader="out")
+    await kit.database.write(without_ways)
+    assigned = await kit.directory.assign(NEW, "7", by="uid:0")
+    assert [punch.direction for punch in assigned.punches] == [OUT]
+
+
+def without_ways(conn: sqlite3.Connection) -> None:
+    """As the step that added the column left them."""
+    conn.execute("DROP TRIGGER taps_keep_their_way")
+    conn.execute("UPDATE taps SET way = NULL")
 
 
 async def test_only_the_last_seven_days_unless_told(kit):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from daemon.model import Direction, PunchState, TapResult
+from daemon.model import Direction, PunchState, ReaderDirection, TapResult
 from daemon.queue import people, records
 from daemon.queue.migrations import migrations
 from daemon.queue.opening import mark_clean, open_file
@@ -31,7 +31,7 @@ def make(path: Path) -> None:
     rows.punch(T0 + 3600, direction=Direction.CLOCK_OUT)
     untimed = rows.punch(T0 - 7200, "8", known=False, direction=None, boot="b2")
     rows.move(untimed, PunchState.HELD, reason="clock_untrusted")
-    rows.tap(T0 + 5, badge="0499", result=TapResult.UNKNOWN_BADGE)
+    rows.tap(T0 + 5, badge="0499", result=TapResult.UNKNOWN_BADGE, way=ReaderDirection.CLOCK_IN)
     mark_clean(conn)
     conn.close()
 

@@ -134,7 +134,7 @@ IMMUTABLE_PUNCH = {
 }  # fmt: skip
 IMMUTABLE_TAP = {
     "id": 99, "reader": "'x'", "badge": "'x'", "raw_at": 1.0, "boottime_s": 1.0, "boot_id": "'x'", "synchronised": 0,
-    "stated_at": 1.0, "result": "'refused'", "reason": "'x'",
+    "stated_at": 1.0, "result": "'refused'", "reason": "'x'", "way": "'toggle'",
 }  # fmt: skip
 
 
@@ -188,7 +188,7 @@ def test_the_database_itself_keeps_the_journal_and_unclaimed_taps(rows):
     with pytest.raises(sqlite3.IntegrityError, match="journal"):
         rows.conn.execute("UPDATE journal SET by = 'uid:0'")
     rows.conn.execute("INSERT INTO taps SELECT 99, reader, badge, raw_at, boottime_s, boot_id, 1, NULL, "
-                      "'unknown_badge', NULL, NULL, NULL FROM taps")  # fmt: skip
+                      "'unknown_badge', NULL, NULL, NULL, NULL FROM taps")  # fmt: skip
     with pytest.raises(sqlite3.IntegrityError, match="may still become a punch"):
         rows.conn.execute("DELETE FROM taps WHERE id = 99")
 
