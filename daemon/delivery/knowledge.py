@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from daemon.timesheets.timesheet import ShiftRecord
@@ -44,9 +44,9 @@ class View:
         """Anything that overlaps [start, end); an open shift reaches to the end of time."""
         return next((r for r in self.records if r.start < end and (r.end is None or r.end > start)), None)
 
-    def open_before(self, second: int, within_s: int) -> ShiftRecord | None:
-        """The most recent open shift begun before this second, at most `within_s` earlier."""
-        found = [r for r in self.records if r.end is None and second - within_s <= r.start < second]
+    def open_before(self, second: int, within_s: int, *, but: Collection[str] = ()) -> ShiftRecord | None:
+        """The most recent open shift begun before this second, at most `within_s` earlier, `but` not with these ids."""
+        found = [r for r in self.records if r.end is None and second - within_s <= r.start < second and r.id not in but]
         return max(found, key=lambda r: r.start, default=None)
 
     def open_at_all(self) -> ShiftRecord | None:

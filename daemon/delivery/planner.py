@@ -196,8 +196,7 @@ def _already_ended(walk: Walk, index: int, record: ShiftRecord) -> bool:
     if record.end == punch.second:
         return walk.deliver(index, record, RecordedAs.CLOCK_OUT)
     if not record.auto_ended:
-        assert walk.view is not None
-        opened_since = walk.view.open_before(punch.second, walk.policy.max_shift_s)
+        opened_since = walk.open_for(index)
         if opened_since is not None and record.end is not None and opened_since.start >= record.end:
             return _foreign_clock_out(walk, index)  # a phone's break: the person leaves the shift that they are in
         return walk.review(index, "already_clocked_out", described(record))
@@ -236,7 +235,7 @@ def _foreign_clock_out(walk: Walk, index: int) -> bool:
         return walk.read(index, expired=expired)
     if (record := view.ending(punch.second)) is not None:
         return walk.deliver(index, record, RecordedAs.CLOCK_OUT)
-    record = view.open_before(punch.second, walk.policy.max_shift_s)
+    record = walk.open_for(index)
     if record is not None:
         if walk.stale(punch):
             return walk.read(index, expired=expired)

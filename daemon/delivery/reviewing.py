@@ -93,7 +93,7 @@ def _unobstructed(walk: Walk, index: int) -> bool:
         # Or its clock-in stands there after all: a person took the timesheet's record for it.
         own = _own_shift(walk, index)
         taken = own is not None and punch.second - own.start <= walk.policy.max_shift_s
-        return taken or view.open_before(punch.second, walk.policy.max_shift_s) is not None
+        return taken or walk.open_for(index) is not None
     if reason in _WANT_AN_OPEN_SHIFT:
         own = _own_shift(walk, index)
         return own is not None and own.end is None

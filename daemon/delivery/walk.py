@@ -102,6 +102,16 @@ class Walk:
                 return True
         return False
 
+    def open_for(self, index: int) -> ShiftRecord | None:
+        """The open shift that this clock-out may end: one begun before it, and by no later clock-in of this lane.
+
+        A service that rounds may give that one a start before the clock-out.
+        """
+        if self.view is None:
+            return None
+        later = [shift_id for shift_id in self.remote_ids[index + 1 :] if shift_id is not None]
+        return self.view.open_before(self.punches[index].second, self.policy.max_shift_s, but=later)
+
     def gave_up_closing(self, index: int) -> bool:
         """Whether closing this shift by an update was tried and did not take."""
         attempt = self.lane[index].attempt

@@ -366,6 +366,21 @@ def test_a_clock_out_in_the_second_of_its_clock_in_needs_a_person():
 # --- clock-outs of shifts opened elsewhere
 
 
+@pytest.mark.parametrize("state", [PunchState.PENDING, HELD, REVIEW])
+def test_a_clock_out_never_ends_the_shift_of_a_later_clock_in(state):
+    """Tapped out by mistake, then in; the service rounds that start to before the clock-out: it is another shift."""
+    out = punch("out", 8.05, state, reason={HELD: "waiting_for_clock_in", REVIEW: "no_matching_clock_in"}.get(state))
+    lane = [out, punch("in", 8.1, DELIVERED, shift="s1")]
+    plan = plan_lane(lane, seen(8.2, shift("s1", 8)), moment(8.21), POLICY)
+    assert plan.request is None
+    assert verdicts(plan) == ([("out-8.05", "held", "waiting_for_clock_in")] if state is PunchState.PENDING else [])
+    before = [punch("in", 7.9, DELIVERED, shift="s1"), punch("in", 7.95, REVIEW, reason="already_open"), out]
+    if state is PunchState.PENDING:
+        assert sent(plan_lane(before, seen(8.2, shift("s1", 8)), moment(8.21), POLICY)) == EndShift(
+            "7", second(8.05), "s1"
+        )
+
+
 def test_a_clock_out_of_a_phones_shift_closes_that_one():
     """Row "its clock-in is unknown here": only a read requested after the tap speaks."""
     lane = [punch("out", 16)]
