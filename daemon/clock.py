@@ -27,6 +27,8 @@ TRUST_WITHIN_S = 10.0
 DOUBT_BEYOND_S = 30.0
 #: Wall and boot clock are read microseconds apart and slewed alike: only a step makes them differ by more.
 STEP_S = 0.05
+#: A smaller step changes nothing that anybody waits for.
+MOVED_S = 1.0
 #: The kernel's maxerror reaches this when nothing disciplines the clock (facts 4.5; timedated uses the same line).
 UNSYNCHRONISED_US = 16_000_000
 
@@ -142,8 +144,14 @@ class Timekeeper:
         self.on_change = on_change
         #: What disputes this boot's clock; one that was told before a restart is only ended by a better Date.
         self.doubt = doubt
-        #: How far the server's clock is ahead of our best time, seconds; 0 until a Date was seen.
+        #: How far the server's clock is ahead of our best time, seconds, as far as it is believed; 0 until a Date was.
         self.server_ahead_s = 0.0
+        #: The same by the last verified Date, believed or not: what it says to wait for, it says by that clock.
+        self.apart_s = 0.0
+        #: How far our best time has been set ahead since the process began (negative: back), seconds: whatever is
+        #: waited for until some time has that much less left of it.
+        self.stepped_s = 0.0
+        self._offset: tuple[str, float] | None = None
 
     # --- what is known now
 
@@ -151,6 +159,11 @@ class Timekeeper:
         """Read the clocks, and notice synchronisation on the way."""
         seen = self._clock.now()
         self.observe(seen)
+        offset, before = self.best(seen).at - seen.boottime_s, self._offset
+        self._offset = (seen.boot_id, offset)
+        if before is not None and before[0] == seen.boot_id and abs(offset - before[1]) >= MOVED_S:
+            self.stepped_s += offset - before[1]
+            self.apart_s -= offset - before[1]
         return seen
 
     def now(self) -> float:
@@ -221,7 +234,7 @@ class Timekeeper:
             return
         low = date - self.best(received).at
         high = date + 1 - self.best(sent).at
-        nearest = 0.0 if low <= 0 <= high else min(low, high, key=abs)
+        self.apart_s = nearest = 0.0 if low <= 0 <= high else min(low, high, key=abs)
         if max(abs(low), abs(high)) <= TRUST_WITHIN_S + 1:
             self.server_ahead_s = nearest
             if self._trusts.get(received.boot_id) is None or self.doubt is not None:

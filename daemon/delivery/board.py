@@ -62,6 +62,12 @@ class Board:
         if user_id in self.lanes:
             self.dirty.setdefault(user_id, False)
 
+    def move(self, seconds: float) -> None:
+        """Our clock was set ahead (negative: back)."""
+        self.settled_at = {user_id: at + seconds for user_id, at in self.settled_at.items()}
+        for lane in self.lanes.values():
+            lane.deferred_until += seconds
+
     def take_dirty(self) -> tuple[Lane, bool] | None:
         """The next lane to plan, in the order they were marked, and whether it must be loaded; the one before it was.
 

@@ -56,9 +56,10 @@ class Gate:
         """When the next request may be tried; infinity while paused."""
         if self.paused:
             return float("inf")
+        until = min(self._until, now + self._backoff_max_s)  # no pause is longer, by whatever clock it was begun
         if self.halt is not None:
-            return max(now, self.halt.retry_at, self._until)  # the way may be gone as well
-        return max(now, self._until)
+            return max(now, min(self.halt.retry_at, now + HALT_RETRY_S), until)  # the way may be gone as well
+        return max(now, until)
 
     def note(self, reach: Reach, detail: str | None, now: float) -> None:
         """An answer, or the lack of one."""
@@ -100,6 +101,15 @@ class Gate:
             self._failures, self._afresh_at = min(self._failures, 1), now
         if self.halt is not None:
             self.halt.retry_at = self._until
+
+    def move(self, seconds: float) -> None:
+        """Our clock was set ahead (negative: back): what is waited for comes no sooner and no later for it."""
+        self._until, self._last_try_at = self._until + seconds, self._last_try_at + seconds
+        self._afresh_at += seconds
+        if self.offline_since is not None:
+            self.offline_since += seconds
+        if self.halt is not None:
+            self.halt.since, self.halt.retry_at = self.halt.since + seconds, self.halt.retry_at + seconds
 
     def hurry(self, not_before_s: float) -> None:
         """A new punch is here: try again soon, but not sooner than this after the last try."""

@@ -71,7 +71,7 @@ class IdleReads:
             return False
         if not self._timekeeper.trusted:
             await self._looks.probe()
-            self._outlook.note_idle_read(now, self._pacer.budget)
+            self._outlook.note_idle_read(self._timekeeper.now(), self._pacer.budget)
             return True
         if (check := self._mending.check) is not None:
             await self._check(check, now)
@@ -81,7 +81,7 @@ class IdleReads:
         twice = self._doubles.standing
         people = list(dict.fromkeys([*people, *sent_again, *twice]))
         oldest = min([oldest, *(second for _, second in sent_again.values()), *twice.values()])
-        self._outlook.note_idle_read(now, self._pacer.budget)
+        self._outlook.note_idle_read(self._timekeeper.now(), self._pacer.budget)
         if not people:
             return False
         max_shift_s = self._planning.policy.max_shift_s
@@ -108,7 +108,7 @@ class IdleReads:
             self._mending.note(reply)
         # After the last check comes the next read, and that at its own pace.
         at_least_s = CHECK_MIN_S if self._mending.check is not None else IDLE_READ_MIN_S
-        self._outlook.note_idle_read(now, self._pacer.budget, at_least_s=at_least_s)
+        self._outlook.note_idle_read(self._timekeeper.now(), self._pacer.budget, at_least_s=at_least_s)
         await self._mend_if_done()
 
     async def _mend_if_done(self) -> None:

@@ -138,6 +138,13 @@ class Knowledge:
         if view is not None:
             self._views[record.user_id] = view.with_record(record)
 
+    def forget_all(self) -> None:
+        """Drop every view: whether it is older or newer than a tap can no longer be told."""
+        self._views.clear()
+        self._written.clear()
+        self._unreadable.clear()
+        self.snapshot_at = None
+
     def forget(self, user_id: str) -> None:
         """Drop a person's view: the next plan that needs one reads again."""
         self._views.pop(user_id, None)

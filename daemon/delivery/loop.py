@@ -86,7 +86,16 @@ class Delivery:
             teller=self._teller,
         )
         doubles = Doubles(db, alarms, timekeeper.now, zone or ZoneInfo("UTC"))
-        self._way = Way(db, timesheet, timekeeper, pacer=self.pacer, gate=self.gate, alarms=alarms, teller=self._teller)
+        self._way = Way(
+            db,
+            timesheet,
+            timekeeper,
+            pacer=self.pacer,
+            gate=self.gate,
+            alarms=alarms,
+            teller=self._teller,
+            follow_the_clock=self._follow_the_clock,
+        )
         self._looks = Looks(self._way, timekeeper, knowledge=self._knowledge, alarms=alarms, doubles=doubles)
         self._probing = Probing(
             timekeeper, planning=self._planning, looks=self._looks, gate=self.gate, pacer=self.pacer
@@ -129,6 +138,7 @@ class Delivery:
             zone=zone or ZoneInfo("UTC"),
             decided=self._deciding.decided,
         )
+        self._stepped_s = timekeeper.stepped_s
         self._news = asyncio.Event()
         self._stopping = self._recalled = False
 
@@ -167,6 +177,7 @@ class Delivery:
 
     def wake(self, user_id: str | None = None) -> None:
         """This person's lane changed, or (None) the clock or anything that concerns all."""
+        self._follow_the_clock()
         if user_id is None:
             self._planning.all_dirty = True
             self._probing.hurry()
@@ -182,12 +193,14 @@ class Delivery:
 
     def network_changed(self) -> None:
         """A link or route changed: what failed may work now, and what hangs on the old way is given up."""
+        self._follow_the_clock()
         given_up = self._timesheet.abandon()
         self.gate.retry(self._timekeeper.now(), spread_s=LINK_SPREAD_S, given_up=given_up)
         self._news.set()
 
     async def sync_now(self) -> None:
         """Try at once whatever waits for time alone, and let every waiting lane read again."""
+        self._follow_the_clock()
         for user_id in self._planning.board.lanes:
             self._knowledge.forget(user_id)
         self._outlook.hurry(self._timekeeper.now())
@@ -270,8 +283,21 @@ class Delivery:
 
     # --- one turn
 
+    def _follow_the_clock(self) -> None:
+        """Where the clock was set since the last turn, move along all that is waited for, and forget what was read."""
+        self._timekeeper.evidence()
+        seconds = self._timekeeper.stepped_s - self._stepped_s
+        if not seconds:
+            return
+        self._stepped_s += seconds
+        for waiting in (self.gate, self.pacer, self._outlook, self._planning):
+            waiting.move(seconds)
+        # Whether it was requested before or after a tap its time no longer tells.
+        self._knowledge.forget_all()
+
     async def _turn(self) -> float | None:
         """Plan what changed, carry out at most one request. How long to rest: 0 not at all, None until news."""
+        self._follow_the_clock()
         await self._serving.follow_up()
         next_lane = self._serving.at_once()
         if next_lane is not None:

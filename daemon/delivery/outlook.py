@@ -46,6 +46,11 @@ class Outlook:
             every = max(at_least_s, DAY_S / max(1.0, budget.day_limit * IDLE_SHARE))
         self.read_at = now + every * self.rng.uniform(1.0, 1.1)
 
+    def move(self, seconds: float) -> None:
+        """Our clock was set ahead (negative: back)."""
+        if self.read_at is not None:
+            self.read_at += seconds
+
     def hurry(self, now: float) -> None:
         """A person asked: the next idle read may go at once."""
         self.read_at = now

@@ -2,7 +2,7 @@
 
 The account's budget is shared with everything else the company runs (facts 1.3): the headers are obeyed, a reserve is
 kept for live punches, and our own ceiling stays under both. All times are passed in, Unix seconds by our best time;
-resets in headers are server time and are shifted by the caller's `server_ahead_s`.
+resets in headers are server time and are shifted by `apart_s` (Timekeeper), right or wrong as our clock is.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Pacer:
     def ready_at(self, now: float, *, live: bool) -> float:
         """When the next request may leave: `now`, or later. Requests that are not `live` leave the reserve alone."""
         self._roll(now)
-        at = max(now, self._blocked_until)
+        # What was kept before a restart may be by a clock that was wrong by years: nothing is waited for as long.
+        at = max(now, self._blocked_until if self._blocked_until <= now + DAY_RESET_MAX_S else now)
         if self.requests_per_day and self._day_sent >= self.requests_per_day - (
             0 if live else reserve(self.requests_per_day)
         ):
@@ -70,6 +71,12 @@ class Pacer:
                 at = max(at, reset_at - self._ahead_s)
         return at
 
+    def move(self, seconds: float) -> None:
+        """Our clock was set ahead (negative: back): what is waited for comes no sooner and no later for it."""
+        self._sent = deque(at + seconds for at in self._sent)
+        self._blocked_until, self._day_ends_at = self._blocked_until + seconds, self._day_ends_at + seconds
+        self._ahead_s -= seconds
+
     def note_sent(self, now: float) -> None:
         """A request leaves."""
         self._roll(now)
@@ -85,17 +92,17 @@ class Pacer:
                 day_remaining=None if budget.day_remaining is None else max(0, budget.day_remaining - 1),
             )
 
-    def note_budget(self, budget: Budget | None, server_ahead_s: float) -> None:
+    def note_budget(self, budget: Budget | None, apart_s: float) -> None:
         """An answer's headers. Limits that are not told this time are kept."""
         if budget is None:
             return
-        self._ahead_s = server_ahead_s
+        self._ahead_s = apart_s
         told = {name: value for name, value in asdict(budget).items() if value is not None}
         self._budget = replace(self._budget or Budget(), **told)
 
-    def note_throttled(self, now: float, until: float | None, server_ahead_s: float) -> float:
+    def note_throttled(self, now: float, until: float | None, apart_s: float) -> float:
         """The service refused for its budget: the whole account waits. Until when, by our best time."""
-        told = None if until is None or until - server_ahead_s > now + DAY_RESET_MAX_S else until - server_ahead_s
+        told = None if until is None or until - apart_s > now + DAY_RESET_MAX_S else until - apart_s
         self._throttled_in_a_row += 1
         # The exponent is bounded too: refused for days on end, each time a minute, 2.0**1024 would overflow.
         doublings = min(max(0, self._throttled_in_a_row - THROTTLES_ALIKE), 10)
@@ -147,8 +154,10 @@ class Pacer:
 
     def _roll(self, now: float) -> None:
         """Begin a new day where the old one is over: the headers' as they told it, our own at 00:00 UTC."""
+        midnight = (now // DAY_S + 1) * DAY_S
         if now >= self._day_ends_at:
-            self._day_sent, self._day_ends_at = 0, (now // DAY_S + 1) * DAY_S
+            self._day_sent, self._day_ends_at = 0, midnight
+        self._day_ends_at = min(self._day_ends_at, midnight)
         budget = self._budget
         if budget is None or budget.day_reset_at is None or budget.day_reset_at - self._ahead_s > now:
             return

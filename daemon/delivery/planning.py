@@ -158,6 +158,16 @@ class Planning:
             self.policy = replace(self.policy, pairs_together=self._outlook.pairs_together)
             self.all_dirty = True
 
+    def move(self, seconds: float) -> None:
+        """Our clock was set ahead (negative: back): plan everything anew, with what was waited for moved along."""
+        self.reads_again_at += seconds
+        self._look_ahead_at = 0.0
+        self.sent_again = {
+            user_id: (at + seconds, oldest + seconds) for user_id, (at, oldest) in self.sent_again.items()
+        }
+        self.board.move(seconds)
+        self.all_dirty = True
+
     def forbid_reads(self) -> None:
         """The service refuses reads to this key: plan without them for a while."""
         self.policy = replace(self.policy, can_look_up=False)

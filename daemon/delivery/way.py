@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from daemon.alarms import Alarms
@@ -32,7 +33,9 @@ class Way:
         gate: Gate,
         alarms: Alarms,
         teller: Teller,
+        follow_the_clock: Callable[[], None],
     ) -> None:
+        self._follow_the_clock = follow_the_clock
         self._db, self._timesheet, self._timekeeper = db, timesheet, timekeeper
         self._pacer, self._gate, self._alarms, self._teller = pacer, gate, alarms, teller
         #: A person's own read waits for the loop's request, and the other way round: one is out at a time.
@@ -45,15 +48,17 @@ class Way:
         plan and this moment a person's read went, and was refused for the budget or took the last of it.
         """
         async with self._one:
+            self._follow_the_clock()
             now = self._timekeeper.now()
             at = now if at_any_rate else self._pacer.ready_at(now, live=True)
             if at > now:
-                return Reply(Throttled(at + self._timekeeper.server_ahead_s)), now
+                return Reply(Throttled(at + self._timekeeper.apart_s)), now
             return await self._request_alone(step)
 
     async def ask(self, step: Query) -> Reply | float:
         """A person's read, if it may leave now; else when it may. What it says of the key or the path halts nothing."""
         async with self._one:
+            self._follow_the_clock()
             now = self._timekeeper.now()
             at = max(self._gate.ready_at(now), self._pacer.ready_at(now, live=False))
             if at > now:
@@ -89,9 +94,10 @@ class Way:
         sent_at = self._timekeeper.best(sent).at
         self._pacer.note_sent(sent_at)
         reply = await self._timesheet.carry_out(step)
+        self._follow_the_clock()  # before anything is noted by it
         if reply.server_date is not None:
             self._timekeeper.note_server_date(reply.server_date, sent, self._timekeeper.evidence())
-        self._pacer.note_budget(reply.budget, self._timekeeper.server_ahead_s)
+        self._pacer.note_budget(reply.budget, self._timekeeper.apart_s)
         if isinstance(reply.outcome, Throttled):
             await self._note_throttled(reply.outcome, step)
         elif reply.status is not None:
@@ -100,6 +106,6 @@ class Way:
 
     async def _note_throttled(self, outcome: Throttled, step: Step) -> None:
         now = self._timekeeper.now()
-        until = self._pacer.note_throttled(now, outcome.until, self._timekeeper.server_ahead_s)
+        until = self._pacer.note_throttled(now, outcome.until, self._timekeeper.apart_s)
         if until - now > REMEMBER_S and isinstance(step, Query):  # of what writes, the answer is written down anyway
             await self.keep_pace()

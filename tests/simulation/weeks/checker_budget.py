@@ -94,7 +94,9 @@ def _reset(facts: Facts, request: Request) -> float:
 
 
 def _moved(facts: Facts, kiosk: str, first: Request, then: Request) -> bool:
-    """Whether its clock was wrong, or set in between: it then waits by another clock than the one it was told by."""
+    """Whether it was started anew by a clock that was wrong, then or before: what it kept was by another clock."""
+    if first.life == then.life:
+        return False  # its own clock may be wrong, or be set: the answer's Date says how long it is to wait
     states = [facts.clock(kiosk, first.said.at), facts.clock(kiosk, then.said.at)]
     moved = any(first.said.at <= state.since <= then.said.at for state in facts.clocks(kiosk))
     return moved or any(state is not None and abs(state.error_s) > 1 for state in states)

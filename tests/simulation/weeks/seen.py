@@ -148,9 +148,10 @@ class Request:
 
     @property
     def throttled(self) -> bool:
-        """Whether the kiosk was told to wait for the account's budget."""
+        """Whether the kiosk was told to wait for the account's budget, and heard it."""
         said = self.said
-        return said.fault in ("throttle", "throttle_200") or (self.answered and "Too many requests" in said.answer)
+        by_fault = said.fault in ("throttle", "throttle_200") and said.got is not None
+        return by_fault or (self.answered and "Too many requests" in said.answer)
 
     def reads_person(self, user_id: str) -> bool:
         """Whether it is a list that shows this person."""
