@@ -56,10 +56,10 @@ class Gate:
         """When the next request may be tried; infinity while paused."""
         if self.paused:
             return float("inf")
-        until = min(self._until, now + self._backoff_max_s)  # no pause is longer, by whatever clock it was begun
-        if self.halt is not None:
-            return max(now, min(self.halt.retry_at, now + HALT_RETRY_S), until)  # the way may be gone as well
-        return max(now, until)
+        self._until = min(self._until, now + self._backoff_max_s)  # no pause is longer, by whatever clock it was begun
+        if self.halt is None:
+            return max(now, self._until)
+        return max(now, self.halt.retry_at, self._until)  # the way may be gone as well
 
     def note(self, reach: Reach, detail: str | None, now: float) -> None:
         """An answer, or the lack of one."""

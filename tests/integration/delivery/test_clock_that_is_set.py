@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 
 import pytest
 
+from daemon.delivery.gate import Gate
 from daemon.delivery.pacer import DAY_RESET_MAX_S, Pacer
 from daemon.delivery.policy import Policy
+from daemon.delivery.settle import Reach
 from sandbox.connecteam.limits import SMALL_BUSINESS
 from sandbox.faults import Kind
 from tests.support.delivery_bench import ANNA, BOB, Bench, on_bench
@@ -114,3 +117,11 @@ def test_our_own_day_ends_with_the_day_also_for_a_clock_that_was_ahead() -> None
     fresh = Pacer(600, 10)
     fresh.recall(pacer.memory() or "")
     assert now < fresh.ready_at(now, live=True) <= now + DAY
+
+
+def test_no_pause_is_longer_than_the_longest_by_whatever_clock_it_was_begun() -> None:
+    """Begun by a clock a month ahead, that nobody saw being set: it ends all the same, after the longest pause."""
+    gate, now = Gate(300.0, random.Random(1)), 1_700_000_000.0
+    gate.note(Reach.UNREACHED, None, now + 30 * DAY)
+    assert gate.ready_at(now) == now + 300
+    assert gate.ready_at(now + 300) == now + 300
