@@ -76,7 +76,7 @@ class IdleReads:
         if (check := self._mending.check) is not None:
             await self._check(check, now)
             return True
-        people, oldest = await self._db.read(partial(storage.people_to_read, now=now))
+        people, oldest, reviewed = await self._db.read(partial(storage.people_to_read, now=now))
         sent_again = dict(self._planning.sent_again)
         twice = self._doubles.standing
         people = list(dict.fromkeys([*people, *sent_again, *twice]))
@@ -95,7 +95,7 @@ class IdleReads:
             self._planning.sent_again.pop(user_id, None)
             if not read:  # a read that failed is not repeated as often as requests that something waits for
                 self._planning.sent_again[user_id] = (now, sent_again[user_id][1])
-        self._mending.begin(await self._db.read(storage.reviewed_punches), self._timekeeper.now())
+        self._mending.begin(reviewed, now)
         if self._mending.check is not None:
             self._outlook.hurry(now)
         await self._mend_if_done()

@@ -221,8 +221,9 @@ def take_back(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float) -> 
             deliveries.set_state(conn, punch_id, PunchState.PENDING, at=at)
 
 
-def people_to_read(conn: sqlite3.Connection, now: float) -> tuple[list[str], float]:
-    """Everybody of the directory and everybody in review, and how far back reviews want to see (now: there is none).
+def people_to_read(conn: sqlite3.Connection, now: float) -> tuple[list[str], float, list[Punch]]:
+    """Everybody of the directory and everybody in review, how far back reviews want to see (now: there is none), and
+    all punches in review.
 
     One that an open shift keeps waiting wants to see further: that shift may be so old.
     """
@@ -230,12 +231,7 @@ def people_to_read(conn: sqlite3.Connection, now: float) -> tuple[list[str], flo
     everybody = [employee.user_id for employee in people.list_employees(conn)]
     further = {punch.id: FORGOTTEN_S for punch in reviewed if punch.reason == "already_open"}
     oldest = min((punch.occurred_at - further.get(punch.id, 0.0) for punch in reviewed), default=now)
-    return list(dict.fromkeys([*everybody, *(punch.user_id for punch in reviewed)])), oldest
-
-
-def reviewed_punches(conn: sqlite3.Connection) -> list[Punch]:
-    """All punches in review."""
-    return list_punches(conn, states=[PunchState.REVIEW])
+    return list(dict.fromkeys([*everybody, *(punch.user_id for punch in reviewed)])), oldest, reviewed
 
 
 def jobs_of(conn: sqlite3.Connection) -> dict[str, str | None]:
@@ -305,7 +301,6 @@ __all__ = [
     "remembered",
     "retry",
     "reviewed",
-    "reviewed_punches",
     "set_paused",
     "settle",
     "take_back",
