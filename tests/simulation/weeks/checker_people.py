@@ -126,9 +126,7 @@ def direction_right(facts: Facts) -> list[Violation]:
             if tap is None or punch.direction is None:
                 touched = True  # a decision, or a time not known yet: from here on others know better
             elif tap.said.direction != "toggle":
-                # What was kept for an unknown badge is decided as its reader is meant when the badge gets its owner.
-                until = float("inf") if tap.shown == "unknown_badge" else tap.said.at + AT_ONCE_S
-                meant_anew = _reconfigured(facts, kiosk, tap.said.at, until)
+                meant_anew = _reconfigured(facts, kiosk, tap.said.at, tap.said.at + AT_ONCE_S)
                 if punch.direction != tap.said.direction and not meant_anew:
                     finding.say(tap.line, f"{tap}: {punch}, at a reader for {tap.said.direction}")
             elif not touched and tap.shown != "unknown_badge":

@@ -10,7 +10,16 @@ import pytest
 from tests.simulation.weeks.checker import RULES, check
 from tests.simulation.weeks.checker_reasons import TRUTHS
 from tests.simulation.weeks.facts import published_reasons
-from tests.simulation.weeks.history import ClockStepped, Disk, Failed, HumanDid, Plugged, PowerCut, Reconfigured
+from tests.simulation.weeks.history import (
+    Assigned,
+    ClockStepped,
+    Disk,
+    Failed,
+    HumanDid,
+    Plugged,
+    PowerCut,
+    Reconfigured,
+)
 from tests.support.story import ANNA, BOB, DOOR, HOUR, SETTINGS, T0, Story, a_day, rfc3339
 
 WEEKS = Path(__file__).resolve().parents[2] / "simulation" / "weeks"
@@ -474,6 +483,27 @@ def out_at_the_entrance(story: Story) -> None:
     story.punch(ANNA, 20 * HOUR, "clock_out", "review", reason="no_matching_clock_in")
 
 
+def kept(story: Story, direction: str, **told: object) -> None:
+    """A tap at the entrance with nobody's badge; it became an exit before the badge was Anna's, and a punch of it."""
+    story.tap(ANNA, 20 * HOUR, "unknown_badge", direction="clock_in", badge="04CCCCCCCC0103", reader="in")
+    story.lines.append(reconfigured(20.5 * HOUR, readers={"in": "clock_out"}))
+    standing = {"state": "review", **told}
+    punch = story.punch(ANNA, 20 * HOUR, direction, badge="04CCCCCCCC0103", reader="in", **standing)
+    given = {"what": "given", "badge": "04CCCCCCCC0103", "user_id": ANNA, "kiosk": DOOR, "punches": (punch["id"],)}
+    story.lines.append(Assigned(at=T0 + 21.0 * HOUR, **given))
+
+
+def kept_and_turned(story: Story) -> None:
+    """It went the way that the reader goes now."""
+    kept(story, "clock_out", reason="no_matching_clock_in")
+
+
+def kept_as_it_was(story: Story) -> None:
+    """Not broken: it went the way that the reader went then."""
+    kept(story, "clock_in", state="delivered", remote_id="S7")
+    story.row("S7", ANNA, 20 * HOUR, None)
+
+
 CAUGHT = {
     lost: "nothing lost", shown_the_other_way: "nothing lost", another_persons: "nothing lost",
     not_on_the_timesheet: "one effect", twice_on_the_timesheet: "from somewhere", waits_and_stands: "one effect",
@@ -494,6 +524,7 @@ CAUGHT = {
     refused_for_nothing: "turned away", called_unknown: "turned away", shown_nothing: "turned away",
     called_a_repeat: "turned away", a_repeat_that_counted: "folded",
     in_when_leaving: "direction", out_at_the_entrance: "direction",
+    kept_and_turned: "direction",
 }  # fmt: skip
 FINE = (
     unplugged,
@@ -503,6 +534,7 @@ FINE = (
     refused_by_a_full_disk,
     a_repeat,
     a_shift_in_the_way_that_was_worked,
+    kept_as_it_was,
     now_and_then,
 )
 
