@@ -22,6 +22,11 @@ def is_wrong(punch: Punch) -> bool:
     return punch.state is PunchState.REVIEW and punch.reason in WRONG
 
 
+def is_stated(punch: Punch) -> bool:
+    """Whether a person said when it was: a time without an error, which no clock of ours can show to be wrong."""
+    return punch.time_error_s == 0.0
+
+
 def differs(true_at: float, punch: Punch) -> bool:
     """Whether the uninterrupted clock, which says `true_at`, shows the punch's time to be wrong."""
     return abs(true_at - punch.occurred_at) > DOUBT_BEYOND_S

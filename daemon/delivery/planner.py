@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from daemon.dating import differs, told
+from daemon.dating import differs, is_stated, told
 from daemon.delivery.knowledge import View
 from daemon.delivery.plan import Plan
 from daemon.delivery.policy import CLOSE_WITHIN_S, FUTURE_MAX_S, LOOK_AGAIN_MIN_S, Moment, Policy
 from daemon.delivery.reviewing import take_up
 from daemon.delivery.unknown import in_flight
 from daemon.delivery.walk import Walk, described, reference
-from daemon.model import Direction, Punch, PunchState, RecordedAs, Source
+from daemon.model import Direction, Punch, PunchState, RecordedAs
 from daemon.queue.deliveries import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift, ShiftRecord
 
@@ -61,7 +61,7 @@ def _dispute(walk: Walk) -> None:
         punch = entry.punch
         if punch.state not in _UNSENT or not walk.moment.trusted or not punch.time_known:
             continue
-        true_at = None if entry.stated or punch.source is not Source.TAP else walk.moment.true_at(punch)
+        true_at = None if entry.stated or is_stated(punch) else walk.moment.true_at(punch)
         if true_at is not None and differs(true_at, punch):
             walk.review(index, "time_disputed", told(true_at))
 

@@ -139,6 +139,12 @@ def _true_time(case: _Case) -> tuple[Resolved, list[Punch]]:
         if punch.direction is not None:
             _release(case, "review.resolved", {"time": case.at})
         else:
+            if punch.state is PunchState.REVIEW:  # salvaged: what hangs on a time is decided of what is held
+                reason = "earlier_punch_undecided"
+                set_state(
+                    case.conn, punch.id, PunchState.HELD, at=case.desk.now, by=case.by, reason=reason,
+                    detail=punch.detail,
+                )  # fmt: skip
             journal(case.conn, case.desk.now, case.by, "review.resolved", punch.id, {"time": case.at})
         return Resolved(_again(case)), settle(case.conn, case.desk)
     if punch.direction is None:

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from daemon.dating import differs, told
+from daemon.dating import differs, is_stated, told
 from daemon.intake.attendance import Moment, Policy, repeats, toggle
 from daemon.intake.placing import Desk
 from daemon.model import Direction, Punch, PunchState, ReaderDirection
@@ -132,7 +132,7 @@ def _misdated(conn: sqlite3.Connection, desk: Desk) -> list[tuple[Punch, float]]
     """
     if not desk.reckoner.trusted:
         return []
-    waiting = unsent_of_boot(conn, desk.reckoner.boot_id)
+    waiting = [punch for punch in unsent_of_boot(conn, desk.reckoner.boot_id) if not is_stated(punch)]
     return [(punch, at) for punch in waiting if (at := _by_boot(punch, desk)) is not None and differs(at, punch)]
 
 

@@ -10,11 +10,11 @@ import pytest
 from daemon.delivery import storage
 from daemon.errors import RefusedError
 from daemon.model import PunchState
-from daemon.queue.deliveries import set_state
+from daemon.queue.deliveries import SALVAGED, set_state
 from sandbox.faults import Kind
 from tests.integration.test_salvaged_and_changed import salvaged, told
 from tests.support.deciding import decisions, intake_of
-from tests.support.delivery_bench import ANNA, BOB, Bench, on_bench
+from tests.support.delivery_bench import ANNA, BOB, CARL, Bench, on_bench
 
 HOUR = 3600
 #: What says that the time is wrong, or is not known: (state, reason, whether the time is known).
@@ -24,12 +24,14 @@ UNKNOWN = [("held", "clock_untrusted"), ("review", "salvaged")]
 FORMS = ("retry", "other_half")
 
 
-async def waits(bench: Bench, direction: str, state: str, reason: str, *, known: bool = True) -> str:
+async def waits(
+    bench: Bench, direction: str | None, state: str, reason: str, *, known: bool = True, detail: str = "why"
+) -> str:
     """A punch of three hours ago that stands there; its id."""
     await bench.delivery.pause(by="test")
     punch = await bench.punch(ANNA, direction, ago_s=3 * HOUR, known=known)
     now = bench.clock.true_now
-    await bench.db.write(lambda conn: set_state(conn, punch, PunchState(state), at=now, reason=reason, detail="why"))
+    await bench.db.write(lambda conn: set_state(conn, punch, PunchState(state), at=now, reason=reason, detail=detail))
     await bench.delivery.resume(by="test")
     return punch
 
@@ -126,6 +128,25 @@ def test_no_decision_but_a_time_lets_an_unknown_second_go(
     on_bench(tmp_path, story)
 
 
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_no_decision_sends_what_goes_neither_in_nor_out(tmp_path: Path, form: str, known: bool) -> None:
+    """Salvaged without a direction: refused with the remedy; its time, where that is what lacks, decides it."""
+
+    async def story(bench: Bench) -> None:
+        punch = await waits(bench, None, "review", "salvaged", known=known, detail=SALVAGED)
+        with pytest.raises(RefusedError, match="--reason TEXT" if known and form == "retry" else "--time|not a clock"):
+            await decide(bench, form, punch, "clock_in")
+        assert await bench.state(punch) == ("review", "salvaged")
+        if not known:
+            at = bench.second(2 * HOUR)
+            await decisions(bench).resolve(punch, time=at, by="uid:0")
+            await asyncio.sleep(600)
+            assert bench.sheet() == [(ANNA, at, None)]
+
+    on_bench(tmp_path, story)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("direction", ["clock_in", "clock_out"])
 def test_a_review_for_another_reason_is_disputed_when_it_is_let_go(tmp_path: Path, direction: str, form: str) -> None:
@@ -164,7 +185,7 @@ def test_what_was_out_while_the_clock_was_set_right_is_not_sent_again_with_that_
 
 
 def test_a_stated_or_decided_time_is_never_disputed(tmp_path: Path) -> None:
-    """What a person said when it was does not hang on the kiosk's clocks."""
+    """What a person said when it was hangs on no clock of the kiosk, also of a tap whose own time was not known."""
 
     async def story(bench: Bench) -> None:
         bench.sandbox.cable.cut()
@@ -173,10 +194,14 @@ def test_a_stated_or_decided_time_is_never_disputed(tmp_path: Path) -> None:
         at = bench.second(2 * HOUR)
         await decisions(bench).resolve(came, time=at, by="uid:0")
         await bench.punch(BOB, "clock_in", ago_s=HOUR, stated=True)
+        unknown = await bench.punch(CARL, "clock_in", known=False)
+        await asyncio.sleep(5)
+        await decisions(bench).resolve(unknown, time=at, by="uid:0")
         bench.clock.step(HOUR)
         bench.sandbox.cable.restore()
         await asyncio.sleep(600)
-        assert bench.sheet() == [(ANNA, at, None), (BOB, at, None)]
+        assert await intake_of(bench).settle_times() == 0
+        assert bench.sheet() == [(ANNA, at, None), (BOB, at, None), (CARL, at, None)]
 
     on_bench(tmp_path, story)
 
