@@ -292,6 +292,7 @@ class Delivery:
         self._stepped_s += seconds
         for waiting in (self.gate, self.pacer, self._outlook, self._planning):
             waiting.move(seconds)
+        self._probing.hurry()
         # Whether it was requested before or after a tap its time no longer tells.
         self._knowledge.forget_all()
 

@@ -18,8 +18,6 @@ from daemon.delivery.planning import Planning
 PROBE_FIRST_S, PROBE_MAX_S = 10.0, 900.0
 #: So many may follow each other by those pauses, whatever their share of the day.
 PROBES_AT_ONCE = 5
-#: Kernels slew clocks all day; a clock that was set moved by more.
-SET_BY_S = 1.0
 
 
 class Probing:
@@ -32,15 +30,15 @@ class Probing:
         self._pause_s, self._at = PROBE_FIRST_S, 0.0
         #: The clock was set, or a person asked: the next one is free.
         self._free = False
-        #: Where the clock stood at the last one: true time less the boot clock, as then believed.
-        self._offset_s: float | None = None
+        #: How far the clock had been set in all at the last one (Timekeeper.stepped_s).
+        self._stepped_s = timekeeper.stepped_s
         #: When the answered ones are paid for by their share of the day, on the boot clock, which cannot step.
         self._paid_at_s = 0.0
 
     def hurry(self, *, asked: bool = False) -> None:
         """The clock changed, or a person `asked`: the next probe for it may go at once."""
         self._at, self._pause_s = 0.0, PROBE_FIRST_S
-        self._free = self._free or asked or self._was_set()
+        self._free = self._free or asked or self._timekeeper.stepped_s != self._stepped_s
 
     def wanted(self, now: float) -> bool:
         """Whether one is owed before anything else: after a start, while halted, or for the clock."""
@@ -60,7 +58,7 @@ class Probing:
             return
         self._at = self._timekeeper.now() + self._pause_s
         self._pause_s = min(self._pause_s * 2, PROBE_MAX_S)
-        self._free, self._offset_s = False, self._offset()
+        self._free, self._stepped_s = False, self._timekeeper.stepped_s
         if for_clock:
             self._paid_at_s = max(self._paid_at_s, self._timekeeper.evidence().boottime_s) + self._every_s()
 
@@ -76,14 +74,6 @@ class Probing:
         budget = self._pacer.budget
         limit = (budget.day_limit if budget is not None else None) or self._pacer.requests_per_day
         return DAY_S / max(1.0, limit * IDLE_SHARE) if limit else 0.0
-
-    def _was_set(self) -> bool:
-        now, then = self._offset(), self._offset_s
-        return now is not None and (then is None or abs(now - then) > SET_BY_S)
-
-    def _offset(self) -> float | None:
-        trust = self._timekeeper.trust
-        return None if trust is None else trust.offset_s
 
     def _for_clock(self) -> bool:
         return self._planning.anyone_waits and not self._timekeeper.trusted
