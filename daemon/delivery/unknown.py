@@ -133,11 +133,9 @@ def _never_happened(walk: Walk, index: int, step: Write, found: Resembling | Abs
     """Looked up twice and not there: it may go again, but never beside something that resembles it."""
     for i in walk.covered(index):
         if (wrong := walk.reasons[i]) in WRONG:  # a person's retry only asked whether it was sent: it stays theirs
-            shown = described(found.record) if isinstance(found, Resembling) else walk.punches[i].detail
-            walk.settle(
-                i, PunchState.REVIEW, reason=wrong, detail=shown,
-                outcome=None if isinstance(found, Resembling) else "absent",
-            )  # fmt: skip
+            near = described(found.record) if isinstance(found, Resembling) else None
+            shown = "; ".join(words for words in (walk.punches[i].detail, near) if words) or None
+            walk.settle(i, PunchState.REVIEW, reason=wrong, detail=shown, outcome=None if near else "absent")
         elif isinstance(found, Resembling):
             walk.settle(i, PunchState.REVIEW, reason="outcome_unclear", detail=described(found.record))
         elif isinstance(step, CloseShift):

@@ -366,6 +366,19 @@ def test_a_clock_out_in_the_second_of_its_clock_in_needs_a_person():
 # --- clock-outs of shifts opened elsewhere
 
 
+@pytest.mark.parametrize("near", [True, False])
+def test_a_wrong_second_that_was_looked_up_stays_with_the_person_who_asked(near):
+    """Absent, its request is settled and the true time may be given; beside something like it, a person compares."""
+    entry = tried(punch("in", 8, IN_FLIGHT, reason="time_disputed"), OpenShift("7", second(8)), 8)
+    entry = replace(entry, punch=replace(entry.punch, detail="it was 07:00"))
+    records = [shift("m", 8.1, created=8.1, started_by="admin")] if near else []
+    (verdict,) = plan_lane([entry], seen(9, *records), moment(9.01), POLICY).verdicts
+    assert (verdict.state, verdict.reason) == (REVIEW, "time_disputed")
+    assert verdict.attempt_outcome == (None if near else "absent")
+    assert (verdict.detail or "").startswith("it was 07:00")
+    assert ("shift m" in (verdict.detail or "")) is near
+
+
 @pytest.mark.parametrize("state", [PunchState.PENDING, HELD, REVIEW])
 def test_a_clock_out_never_ends_the_shift_of_a_later_clock_in(state):
     """Tapped out by mistake, then in; the service rounds that start to before the clock-out: it is another shift."""
