@@ -7,6 +7,7 @@ commit, when the copy has fallen behind, and when it is begun anew.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ _DUE_LINKS = f"""
 _HEADS = "SELECT (SELECT max(id) FROM chain), (SELECT max(id) FROM journal)"
 _DUE_LINES = "SELECT id, at, action, punch_id, data FROM journal WHERE id > ? ORDER BY id LIMIT ?"
 _FORGOTTEN = "SELECT EXISTS (SELECT 1 FROM journal WHERE id > ? AND action = 'employee.forgotten')"
+_STATES = """
+    SELECT wanted.value, d.state FROM json_each(?) wanted CROSS JOIN punches p ON p.id = wanted.value
+    JOIN deliveries d ON d.punch_seq = p.seq"""
 _STANDS = f"""
     SELECT {", ".join(f"d.{name}" for name in _STANDING)} FROM punches p JOIN deliveries d ON d.punch_seq = p.seq
     WHERE p.id = ?"""
@@ -92,7 +96,7 @@ def link_record(row: tuple[Any, ...]) -> Record | None:
     _, kind, why, salt, digested, hashed, *rest = row
     split = len(PUNCH_FACTS) + len(_STANDING)
     facts = rest[: len(PUNCH_FACTS)] if kind == "punch" else rest[split:]
-    if chain.digest(salt, facts) != digested:
+    if not isinstance(hashed, bytes) or chain.digest(salt, facts) != digested:
         return None
     named = dict(zip(PUNCH_FACTS if kind == "punch" else TAP_FACTS, facts, strict=True))
     record: Record = {"is": kind, "why": why, "salt": salt.hex(), "hash": hashed.hex(), kind: named}
@@ -118,12 +122,19 @@ def standing(conn: sqlite3.Connection, punch_id: str) -> Record | None:
     return None if row is None else _standing(row)
 
 
+def states(conn: sqlite3.Connection, punch_ids: list[str]) -> list[tuple[str, object]]:
+    """The state of each of these punches that is there."""
+    return conn.execute(_STATES, (json.dumps(punch_ids),)).fetchall()
+
+
 def live_links(conn: sqlite3.Connection, after: int, limit: int) -> list[tuple[Any, ...]]:
     """The next links that vouch for something, as `link_record` takes them."""
     return conn.execute(_DUE_LINKS, (after, limit)).fetchall()
 
 
 def _told(conn: sqlite3.Connection, at: float, action: str, punch_id: str | None, data: str) -> Iterator[Record]:
+    if not (isinstance(action, str) and isinstance(data, str)):
+        return  # a line that damage made tells nothing, and stops nothing
     if punch_id is not None:
         stands = standing(conn, punch_id) if action in _TELLING or action.startswith("review.") else None
         if stands is not None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from daemon.queue.records import get_setting, put_setting
+from daemon.queue.records import DamagedRowError, get_setting, put_setting
 
 #: Rows that were there before the chain are linked so many in a transaction.
 ADOPT_STEP: Final = 5000
@@ -44,7 +44,7 @@ _PUNCH = f"SELECT {', '.join(PUNCH_FACTS)} FROM punches WHERE seq = ?"
 _TAP = f"SELECT {', '.join(TAP_FACTS)} FROM taps WHERE id = ?"
 _HEAD = "SELECT id, hash FROM chain ORDER BY id DESC LIMIT 1"
 _ORIGIN = "SELECT hash FROM chain WHERE id = 1"
-_HASH = "SELECT hash FROM chain WHERE id = ?"
+_HASHES = "SELECT id, hash FROM chain WHERE id BETWEEN ? AND ?"
 _APPEND = "INSERT INTO chain (id, kind, why, row_id, salt, digest, hash) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _SET_LINK = {
     "punch": "UPDATE punches SET link = ? WHERE seq = ?",
@@ -93,9 +93,9 @@ def badge_links(conn: sqlite3.Connection, user_id: str) -> list[int]:
 
 
 def head(conn: sqlite3.Connection) -> tuple[int, bytes]:
-    """The last link's id and hash."""
-    link_id, hashed = conn.execute(_HEAD).fetchone()
-    return int(link_id), bytes(hashed)
+    """The last link's id and hash. Raises DamagedRowError where it has none."""
+    link_id, hashed = conn.execute(_HEAD).fetchone() or (0, None)
+    return int(link_id), _whole(hashed)
 
 
 def has_chain(conn: sqlite3.Connection) -> bool:
@@ -105,14 +105,15 @@ def has_chain(conn: sqlite3.Connection) -> bool:
 
 
 def origin(conn: sqlite3.Connection) -> bytes:
-    """The chain's first hash: random, so that two databases never share it."""
-    return bytes(conn.execute(_ORIGIN).fetchone()[0])
+    """The chain's first hash: random, so that two databases never share it. Raises DamagedRowError."""
+    (hashed,) = conn.execute(_ORIGIN).fetchone() or (None,)
+    return _whole(hashed)
 
 
-def agrees(conn: sqlite3.Connection, link_id: int, hash_: bytes) -> bool:
-    """Whether a link has this hash; one that was merged into a later one says nothing against it."""
-    row = conn.execute(_HASH, (link_id,)).fetchone()
-    return row is None or bytes(row[0]) == hash_
+def hashes(conn: sqlite3.Connection, first: int, last: int) -> dict[int, str]:
+    """The hashes of links, by their ids; "" where one has none any more."""
+    rows = conn.execute(_HASHES, (first, last)).fetchall()
+    return {link_id: hashed.hex() if isinstance(hashed, bytes) else "" for link_id, hashed in rows}
 
 
 def is_adopting(conn: sqlite3.Connection) -> bool:
@@ -150,14 +151,24 @@ def as_it_stands(conn: sqlite3.Connection) -> Iterator[None]:
 
 
 def digest(salt: bytes, facts: Sequence[Any]) -> bytes:
-    """Of a row's facts, in the order of PUNCH_FACTS or TAP_FACTS."""
+    """Of a row's facts, in the order of PUNCH_FACTS or TAP_FACTS; of a salt that damage has made none, nothing."""
+    if not isinstance(salt, bytes):
+        return b""
     return hashlib.sha256(salt + json.dumps(_settled(facts), separators=(",", ":")).encode()).digest()
 
 
 def hashed(before: bytes, link_id: int, kind: str, why: str, row_id: int, digested: bytes) -> bytes:
-    """A link's own hash."""
+    """A link's own hash; where damage has taken what it is made of, nothing."""
+    if not (isinstance(before, bytes) and isinstance(digested, bytes)):
+        return b""
     named = f"{link_id}|{kind}|{why}|{row_id}".encode("utf-8", "surrogateescape")  # damage makes no text of them
     return hashlib.sha256(b"|".join((before, named, digested))).digest()
+
+
+def _whole(hashed: Any) -> bytes:
+    if not isinstance(hashed, bytes):
+        raise DamagedRowError("the chain is damaged: a link has no hash")
+    return hashed
 
 
 def _settled(facts: Sequence[Any]) -> list[Any]:

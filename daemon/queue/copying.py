@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from daemon.errors import StorageError
+from daemon.model import PunchState
 from daemon.queue import chain
-from daemon.queue.abstract import Due, Place, directory, due, forgotten_since, heads, standing
+from daemon.queue.abstract import Due, Place, directory, due, forgotten_since, heads, states
 from daemon.queue.compacting import Compaction
 from daemon.queue.lines import Record, decode, encode, split
+from daemon.queue.records import DamagedRowError, plain
 from daemon.queue.rewriting import drop_cached
 
 FORMAT: Final = 1
@@ -34,6 +36,7 @@ _PIECE: Final = 256 * 1024
 _CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP})
 
 _FINISHED: Final = ("delivered", "discarded")
+_STATES: Final = frozenset(PunchState)
 
 
 class BeyondError(StorageError):
@@ -59,6 +62,8 @@ class Copy:
         self.altered: set[str] = set()
         #: Marks that say of a punch that it is finished where the database does not: found when it was opened.
         self.ahead: list[Record] = []
+        #: The size of the file when it was examined, until it is opened.
+        self._compared: int | None = None
         self._compaction: Compaction | None = None
         #: It is to be written anew: a sync failed (blocks of the file may read as zeros one day, whatever they read as
         #: now), or somebody was forgotten while it was away.
@@ -85,6 +90,18 @@ class Copy:
             self.trouble = error.message
         except (OSError, sqlite3.Error) as error:
             self._fail(error)
+
+    def examine(self, conn: sqlite3.Connection) -> bool:
+        """Hold the copy's end against the database before anything is changed; whether any mark is ahead of it.
+
+        One that is missing, or another's, says nothing. Raises BeyondError, and DamagedRowError.
+        """
+        with suppress(OSError, ForeignCopyError):
+            size = self.path.stat().st_size
+            end = read_end(self.path)
+            if end:
+                self.ahead, self._compared = compare(conn, end, self.path), size
+        return bool(self.ahead)
 
     def follow(self, conn: sqlite3.Connection) -> None:
         """Append what the last commit made new. Never raises for the medium."""
@@ -193,6 +210,7 @@ class Copy:
 
     def _open(self, conn: sqlite3.Connection) -> None:
         self._close()
+        compared, self._compared = self._compared, None
         self._of = origin_mark(conn)
         self.path.with_name(self.path.name + ".new").unlink(missing_ok=True)  # of a rewriting that was cut off
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
@@ -203,7 +221,8 @@ class Copy:
                 self._set_aside()
             self._begin(conn)
         else:
-            self.ahead = compare(conn, end, self.path)
+            if size != compared:  # or it was just now, and nobody else writes to either
+                self.ahead = compare(conn, end, self.path)
             self._reach = Place(end[-1]["n"], min(end[-1]["j"], heads(conn).line))
             self._suspect |= forgotten_since(conn, self._reach)
             if os.pread(self._fd, 1, size - 1) != b"\n":  # a line was torn: the next one begins on its own
@@ -258,7 +277,7 @@ def origin_mark(conn: sqlite3.Connection) -> str:
 def compare(conn: sqlite3.Connection, end: list[Record], path: Path) -> list[Record]:
     """Hold the end of a copy against the database; the marks that are ahead of it.
 
-    Raises ForeignCopyError or BeyondError.
+    Raises ForeignCopyError, BeyondError, or DamagedRowError.
     """
     ours = origin_mark(conn)
     if end[-1]["of"] != ours:
@@ -267,20 +286,22 @@ def compare(conn: sqlite3.Connection, end: list[Record], path: Path) -> list[Rec
             "copy. Move it away, or name another place ([copy] path); punchd salvage --from brings its punches back"
         )
     reach = heads(conn)
-    for record in end:
-        if record["is"] not in ("punch", "tap") or record["of"] != ours:
-            continue
-        if record["n"] > reach.link or not chain.agrees(conn, record["n"], bytes.fromhex(record["hash"])):
+    vouching = [record for record in end if record["is"] in ("punch", "tap") and record["of"] == ours]
+    linked = chain.hashes(conn, vouching[0]["n"], vouching[-1]["n"]) if vouching else {}
+    for record in vouching:
+        # One that was merged into a later one says nothing against it.
+        if record["n"] > reach.link or linked.get(record["n"], record["hash"]) != record["hash"]:
             raise BeyondError(
                 f"the copy {path} holds a {record['is']} that the database lacks (link {record['n']}; the database "
                 f"ends at {reach.link}): the database has lost something"
             )
     marks = {mark["id"]: mark for record in end if (mark := _mark_of(record)) and mark["state"] in _FINISHED}
     ahead = []
-    for punch_id, mark in marks.items():
-        stands = standing(conn, punch_id)
-        if stands is not None and stands["state"] not in _FINISHED:
-            ahead.append(mark)
+    for punch_id, state in states(conn, list(marks)):
+        if state not in _STATES:
+            raise DamagedRowError(f"punch {punch_id} is damaged: its state is {plain(state)!r}")
+        if state not in _FINISHED:
+            ahead.append(marks[punch_id])
     return ahead
 
 
@@ -290,14 +311,6 @@ def _mark_of(record: Record) -> Record | None:
         punch = record["punch"]
         return {"id": punch["id"], "at": punch["occurred_at"], **record}
     return record if record["is"] == "mark" else None
-
-
-def compare_file(conn: sqlite3.Connection, path: Path) -> None:
-    """As `compare`, of a copy that is not open yet; one that is missing, or another's, says nothing."""
-    with suppress(OSError, ForeignCopyError):
-        end = read_end(path)
-        if end:
-            compare(conn, end, path)
 
 
 def read_end(path: Path) -> list[Record]:

@@ -21,12 +21,14 @@ from typing import Any, Protocol, TypeVar
 import aiosqlite
 
 from daemon.queue.copying import BeyondError, Copy
+from daemon.queue.migrations import schema_findings
 from daemon.queue.opening import connect, is_damage, mark_clean, open_file
+from daemon.queue.records import plain
 from daemon.queue.rewriting import Writer, drop_cached
 from daemon.queue.salvage import marker
 from daemon.queue.salvaged import Seen
 from daemon.queue.starting import open_or_salvage
-from daemon.queue.verify import Verification
+from daemon.queue.verify import Verification, unknown_words, unreadable
 
 T = TypeVar("T")
 
@@ -97,7 +99,7 @@ class Database:
         if not self.damage:
             self.damage = what
             with suppress(OSError):  # where not even that can be written, the next start has to find it by itself
-                marker(self.path).write_text(what)
+                marker(self.path).write_text(plain(what))
         self.damaged.set()
 
     async def _hop(self, fn: Callable[[sqlite3.Connection], T]) -> T:
@@ -225,7 +227,9 @@ def _findings(path: Path, stopped: Callable[[], bool]) -> list[str]:
                 if len(found) >= FINDINGS_MAX:
                     break
                 found.append(f"row {row_id} of {table} names something missing in {parent}")
-            return found + _unverified(conn, stopped)
+            found += schema_findings(conn) + unreadable(conn) + unknown_words(conn, FINDINGS_MAX)
+            found += _unverified(conn, stopped)
+            return found[:FINDINGS_MAX]
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if is_damage(error):
             return [str(error)]

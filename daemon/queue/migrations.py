@@ -10,8 +10,11 @@ import importlib.resources
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
+
+from daemon.queue.chain import as_it_stands
 
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -37,6 +40,26 @@ def migrations() -> tuple[Migration, ...]:
     assert found, "the package lacks its schema files"
     assert [step.number for step in found] == list(range(1, len(found) + 1)), "the schema files have a gap"
     return tuple(found)
+
+
+@cache
+def _schema() -> dict[tuple[str, str, str], str | None]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as conn:
+        migrate(conn, migrations())
+        return _words(conn)
+
+
+def _words(conn: sqlite3.Connection) -> dict[tuple[str, str, str], str | None]:
+    rows = conn.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema").fetchall()
+    return {(kind, name, table): sql for kind, name, table, sql in rows}
+
+
+def schema_findings(conn: sqlite3.Connection) -> list[str]:
+    """What a migrated database says of its schema otherwise than the steps made it: SQLite believes every word."""
+    with as_it_stands(conn):
+        found = _words(conn)
+    return [f"the {kind} {name} is not as it was made" for (kind, name, table), sql in _schema().items()
+            if found.get((kind, name, table), "") != sql]  # fmt: skip
 
 
 def schema_version(conn: sqlite3.Connection) -> int:

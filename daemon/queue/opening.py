@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -39,6 +40,7 @@ BUSY_TIMEOUT_MS = 5000
 _RUNNING = "database.running"  # in settings from opening until an orderly close
 _HEADER_BYTES = 100
 _MAGIC = b"SQLite format 3\0"
+_FORMATS = frozenset({1, 2})  # what may write and what may read it: with a rollback journal, with a write-ahead log
 
 
 def open_file(path: Path) -> tuple[sqlite3.Connection, bool]:
@@ -153,6 +155,8 @@ def _examine(path: Path) -> None:
         header = file.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         raise _damaged(path, "it is no SQLite database")
+    if not {header[18], header[19]} <= _FORMATS:  # or SQLite would say that it may not be written
+        raise _damaged(path, "its header names a format that punchd never writes")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise ForeignDatabaseError(
             f"cannot open the database: {path} belongs to another program; it is left as it is. Move it away or set "
@@ -185,11 +189,18 @@ def _configure(conn: sqlite3.Connection) -> None:
     conn.execute("PRAGMA cell_size_check = ON")  # notice a damaged page when it is read
 
 
+#: What a statement meets whose schema says something else than it was written for.
+_MISFIT = re.compile(r"no such |table \S+ has no column |foreign key mismatch")
+
+
 def is_damage(error: Exception) -> bool:
     """Whether an error of a database in use says that it is not what was written."""
     if isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode"):
         return True
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    # Our statements fit our schema: one that does not any more meets a schema whose words were changed.
+    misfit = code == sqlite3.SQLITE_ERROR and _MISFIT.match(str(error)) is not None
+    return misfit or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _beside(path: Path, suffix: str) -> Path:

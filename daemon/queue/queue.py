@@ -14,6 +14,7 @@ from typing import Any
 
 from daemon.model import Direction, Punch, PunchState, ReaderDirection, RecordedAs, Source, TapResult
 from daemon.queue.chain import append, head, link_punch, link_tap
+from daemon.queue.records import DamagedRowError, plain
 from drivers.reader import Evidence, Tap
 
 _PUNCH_COLUMNS = """
@@ -279,7 +280,14 @@ def place(conn: sqlite3.Connection, user_id: str, tap_id: int | None, at: float,
 
 
 def read_punch(row: Sequence[Any]) -> Punch:
-    """A row of SELECT_PUNCH as a punch."""
+    """A row of SELECT_PUNCH as a punch. Raises DamagedRowError where a word in it is none of ours."""
+    try:
+        return _read_punch(row)
+    except ValueError as error:
+        raise DamagedRowError(f"punch {plain(row[0])} is damaged: {error}") from error
+
+
+def _read_punch(row: Sequence[Any]) -> Punch:
     punch_id, seq, user_id, name, direction, occurred_at, raw_at, time_error_s, time_known = row[:9]
     boot_id, boottime_s, synchronised, reader, badge, source, job_id = row[9:16]
     state, reason, detail, attempts, remote_id, recorded_as = row[16:]

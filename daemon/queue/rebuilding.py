@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from daemon.model import PunchState, RecordedAs
 from daemon.queue import chain
 from daemon.queue.chain import PUNCH_FACTS, TAP_FACTS
 from daemon.queue.copying import read_all
 from daemon.queue.deliveries import SALVAGED, doubtful_step
 from daemon.queue.lines import Record
+from daemon.queue.records import plain
 from daemon.queue.salvaged import REPORT, Salvage, Seen, add
 from daemon.queue.wreck import Wreck
 
@@ -26,6 +28,8 @@ _NUMBERS_AHEAD: Final = 10_000
 #: A database whose punches begin with a number up to this has probably pruned none yet.
 _FIRST_NUMBERS: Final = 100
 _FINISHED: Final = ("delivered", "discarded")
+_RECORDED: Final = frozenset(RecordedAs)
+_STATES: Final = frozenset(PunchState)
 #: What is of one opening of one file, not of its content.
 _NOT_SETTINGS: Final = frozenset({"database.running", "chain.adopted", "copy.stale", REPORT})
 
@@ -58,7 +62,13 @@ class Builder:
         #: Of each punch in the new database: the link it was taken from (what is newer, counts).
         self._links: dict[str, int] = {}
         self._altered: dict[str, tuple[Any, ...]] = {}
+        #: The links of those.
+        self._altered_links: dict[str, Any] = {}
         self._expected: set[int] = set()
+        #: Links that nothing vouches for, and the numbers they name.
+        self._doubtful: list[tuple[int, int]] = []
+        #: The numbers that deliveries name, and the places in their lanes.
+        self._deliveries: list[tuple[int, tuple[Any, Any]]] = []
         self._gone: set[int] = set()
         self._chain_whole = True
         self._standing: dict[str, Record] = {}
@@ -104,11 +114,14 @@ class Builder:
             if self._vouched(facts, link):
                 self._put_punch(facts, link)
             else:
-                self._altered[facts[0]] = facts
+                self._altered[facts[0]], self._altered_links[facts[0]] = facts, link
         self._read_chain()
         # A delivery goes only with its punch: each that is left tells of one there must be.
-        for (seq,) in self._wreck.numbered("deliveries", "punch_seq", ("punch_seq",)):
-            self._expected.add(seq)
+        for seq, user_id, order_at, state in self._wreck.numbered(
+                "deliveries", "punch_seq", ("punch_seq", "user_id", "order_at", "state")):  # fmt: skip
+            # A damaged page makes rows that never were: a number, and behind it whatever lies there.
+            if (isinstance(user_id, str), isinstance(order_at, float), state in _STATES).count(True) >= 2:
+                self._deliveries.append((seq, (user_id, order_at)))
 
     def _read_chain(self) -> None:
         """Which punches there must be; and whether the chain that says so is whole itself."""
@@ -118,12 +131,17 @@ class Builder:
             if not (isinstance(hashed, bytes) and isinstance(row_id, int | None)):
                 self._chain_whole = False
                 continue
+            right = last is not None and last[0] == link_id - 1 and hashed == chain.hashed(
+                last[1], link_id, kind, why, row_id or 0, digest)  # fmt: skip
             if kind == "punch" and row_id is not None:
-                (self._expected if gone is None else self._gone).add(row_id)
+                if gone is not None:
+                    self._gone.add(row_id)
+                elif right:
+                    self._expected.add(row_id)
+                else:
+                    self._doubtful.append((link_id, row_id))
             if kind != "origin" and gone is None:
-                right = last is not None and last[0] == link_id - 1 and isinstance(digest, bytes)
-                self._chain_whole &= right and hashed == chain.hashed(
-                    last[1] if last else b"", link_id, kind, why, row_id or 0, digest)  # fmt: skip
+                self._chain_whole &= right
             last = (link_id, hashed)
         self._chain_whole &= last is not None and not self._wreck.unreadable["chain"]
         self._last_link = 0 if last is None else last[0]
@@ -211,16 +229,26 @@ class Builder:
 
     def _keep_altered(self) -> None:
         """What nothing vouches for any more, as it was found: a person sees it before it goes anywhere."""
+        self._altered = {one: facts for one, facts in self._altered.items() if not self._has_whole(one)}
         for punch_id, facts in self._altered.items():
             if _is_text(facts):
                 self._put_punch(facts, None)
-            words = f"{_plain(punch_id)} of {_plain(facts[3])}"
+            words = f"{plain(punch_id)} of {plain(facts[3])}"
             if punch_id not in self._links:
                 add(self._report.lost, words)
                 self._report.lost_total += 1
                 continue
             add(self._report.altered, words)
             self._report.altered_total += 1
+
+    def _has_whole(self, punch_id: str) -> bool:
+        """Whether an altered row is of a punch that is there as it was stored: damage may have changed its id, into
+        nobody's or into that of another punch."""
+        if punch_id in self._links:
+            return True
+        link, seq = self._altered_links[punch_id], self._altered[punch_id][1]
+        holder = self._conn.execute("SELECT id FROM punches WHERE seq = ?", (seq,)).fetchone()
+        return holder is not None and link is not None and self._links.get(holder[0]) == link
 
     def _name_people(self) -> None:
         missing = self._conn.execute(
@@ -257,7 +285,7 @@ class Builder:
                        "attempts": old.get("attempts") if isinstance(old.get("attempts"), int) else 0,
                        "attempt_id": last[0] if last else None}  # fmt: skip
         for one in (old, told):
-            if one.get("state") in _FINISHED and (one["state"] != "delivered" or one.get("recorded_as")):
+            if one.get("state") in _FINISHED and (one["state"] != "delivered" or one.get("recorded_as") in _RECORDED):
                 row |= {name: one.get(name) for name in ("state", "reason", "detail", "remote_id", "recorded_as")}
                 if self._insert("deliveries", tuple(row), list(row.values()), count=False):
                     return
@@ -297,6 +325,10 @@ class Builder:
 
     def _count_lost(self) -> None:
         there = {seq for (seq,) in self._conn.execute("SELECT seq FROM punches")}
+        taken = set(self._links.values())  # such a link's punch is there, whatever number damage has made of it
+        self._expected |= {seq for link, seq in self._doubtful if link not in taken}
+        places = set(self._conn.execute("SELECT user_id, order_at FROM punches"))  # no two punches share one
+        self._expected |= {seq for seq, place in self._deliveries if place not in places}
         # Damage makes numbers as well: one far beyond all others was never given.
         sure = max(self._vouched_numbers(), default=0)
         believed = sure + _NUMBERS_AHEAD
@@ -364,7 +396,3 @@ def _is_text(values: tuple[Any, ...]) -> bool:
         return bool("".join(value for value in values if isinstance(value, str)).encode())
     except UnicodeEncodeError:
         return False
-
-
-def _plain(value: Any) -> str:
-    return str(value).encode("utf-8", "replace").decode()

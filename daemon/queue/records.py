@@ -32,6 +32,17 @@ _LIST_TRUSTS = """
     WHERE trusted_offset_s IS NOT NULL ORDER BY trusted_at"""
 
 
+class DamagedRowError(sqlite3.DatabaseError):
+    """A row says what punchd never wrote: treated as SQLite's own word of damage."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+def plain(value: object) -> str:
+    """What damage has made no text any more, as text that can be written and shown."""
+    return str(value).encode("utf-8", "replace").decode()
+
+
 def to_json(data: dict[str, Any]) -> str:
     """One compact JSON document with sorted keys, so that equal data is equal text."""
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
@@ -41,9 +52,9 @@ def from_json(text: str) -> dict[str, Any]:
     """What `to_json` wrote. Text that damage has made unreadable is {"unreadable": TEXT}: it must stop nothing else."""
     try:
         data = json.loads(text)
-    except ValueError:
+    except (TypeError, ValueError):
         data = None
-    return data if isinstance(data, dict) else {"unreadable": text[:_UNREADABLE_MAX]}
+    return data if isinstance(data, dict) else {"unreadable": str(text)[:_UNREADABLE_MAX]}
 
 
 def journal(
@@ -87,10 +98,13 @@ def put_trust(conn: sqlite3.Connection, trust: Trust) -> None:
 
 def list_trusts(conn: sqlite3.Connection) -> list[Trust]:
     """The trust of every boot that has one, oldest first."""
-    return [
-        Trust(boot_id, offset_s, error_s, TrustSource(source), since)
-        for boot_id, offset_s, error_s, source, since in conn.execute(_LIST_TRUSTS)
-    ]
+    try:
+        return [
+            Trust(boot_id, offset_s, error_s, TrustSource(source), since)
+            for boot_id, offset_s, error_s, source, since in conn.execute(_LIST_TRUSTS)
+        ]
+    except ValueError as error:
+        raise DamagedRowError(f"what is known of a boot's clock is damaged: {error}") from error
 
 
 def put_doubt(conn: sqlite3.Connection, boot_id: str, doubt: Doubt | None) -> None:

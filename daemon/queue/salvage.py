@@ -18,7 +18,7 @@ from daemon.errors import DamagedError
 from daemon.queue.copying import sync_directory
 from daemon.queue.opening import connect, create
 from daemon.queue.rebuilding import Builder
-from daemon.queue.records import get_setting, journal, put_setting
+from daemon.queue.records import get_setting, journal, plain, put_setting
 from daemon.queue.salvaged import REPORT, Salvage, Seen
 from daemon.queue.verify import iso, verify
 from daemon.queue.wreck import Wreck
@@ -31,7 +31,7 @@ def salvage(path: Path, copy: Path | None, why: str, seen: Seen, *, keep: bool =
     """Build a new database at `path` and set the damaged files aside; with `keep` False only tell what would come of
     it. Raises OSError, sqlite3.Error, and DamagedError where what was built is not sound.
     """
-    report, now = Salvage(why, iso(seen.wall_s)), seen.wall_s
+    report, now = Salvage(plain(why), iso(seen.wall_s)), seen.wall_s
     draft = _beside(path, ".new")
     wreck = Wreck(path)
     try:

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from daemon.errors import DamagedError, ForeignDatabaseError, NewerSchemaError
-from daemon.queue.copying import BeyondError, Copy, compare_file, read_all, read_end
+from daemon.queue.copying import BeyondError, Copy, read_all, read_end
 from daemon.queue.migrations import migrations, schema_version
 from daemon.queue.opening import connect, explained, open_file, stopped_in_order
 from daemon.queue.recalling import recall
@@ -86,14 +86,14 @@ def _examine(path: Path, copy: Copy) -> None:
     with closing(connect(path, read_only=True, immutable=not logged)) as conn:
         if schema_version(conn) != len(migrations()) or path.stat().st_size == 0:
             return
-        compare_file(conn, copy.path)
+        behind = copy.examine(conn)
         altered = altered_unfinished(conn)
         if altered:
             raise DamagedError(f"{len(altered)} punch(es) are not as they were stored ({', '.join(altered[:5])})")
-        if not stopped_in_order(conn) and path.stat().st_size <= CHECKED_BYTES_MAX:
+        if (behind or not stopped_in_order(conn)) and path.stat().st_size <= CHECKED_BYTES_MAX:
             wrong = [str(line) for (line,) in conn.execute("PRAGMA integrity_check(3)") if line != "ok"]
             if wrong:
-                raise DamagedError(f"the check after a stop that was not in order finds: {'; '.join(wrong)}")
+                raise DamagedError(f"the check before the start finds: {'; '.join(wrong)}")
 
 
 def _asked(path: Path) -> str | None:

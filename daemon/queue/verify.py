@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from daemon.errors import StorageError
+from daemon.model import PunchState, RecordedAs
 from daemon.queue import chain
 from daemon.queue.chain import PUNCH_FACTS, TAP_FACTS
+from daemon.queue.records import plain
 
 #: Rows read in one hop: few enough that a tap's commit never waits long for it.
 PAGE: Final = 500
@@ -31,11 +33,17 @@ _LOOSE = """
     LEFT JOIN chain c ON c.id = p.link AND c.kind = 'punch' AND c.row_id = p.seq AND c.gone IS NULL
     WHERE p.seq > ? ORDER BY p.seq LIMIT ?"""
 _UNFINISHED = f"""
-    SELECT {", ".join(f"p.{name}" for name in PUNCH_FACTS)}, c.salt, c.digest
+    SELECT {", ".join(f"p.{name}" for name in PUNCH_FACTS)}, d.state, c.salt, c.digest
     FROM deliveries d INDEXED BY deliveries_unfinished CROSS JOIN punches p ON p.seq = d.punch_seq
     JOIN chain c ON c.id = p.link
     WHERE d.state NOT IN ('delivered', 'discarded') AND c.gone IS NULL AND p.seq > ? ORDER BY p.seq LIMIT ?"""
 
+_STATES: Final = frozenset(PunchState)
+_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name"
+_UNKNOWN_WORDS = f"""
+    SELECT coalesce(p.id, d.punch_seq), iif(d.state IN {tuple(map(str, PunchState))}, d.recorded_as, d.state)
+    FROM deliveries d LEFT JOIN punches p ON p.seq = d.punch_seq
+    WHERE d.state NOT IN {tuple(map(str, PunchState))} OR d.recorded_as NOT IN {tuple(map(str, RecordedAs))} LIMIT ?"""
 #: What can be wrong, in words.
 WRONG: Final = {
     "changed": "it is not as it was stored",
@@ -100,7 +108,8 @@ class Verification:
                 self._link(row)
             if len(rows) == size:
                 return True
-            self._walked, self.head = True, self._last[1].hex()
+            last = self._last[1]
+            self._walked, self.head = True, last.hex() if isinstance(last, bytes) else ""
             if not self.links:
                 self._break(None, None)  # not even an origin
             return True
@@ -108,7 +117,7 @@ class Verification:
         for seq, punch_id, user_id, at, link in rows:
             self._seq = seq
             if link is None:
-                self._name(Wrong("unlinked", None, "punch", punch_id, user_id, at))
+                self._name(Wrong("unlinked", None, "punch", _said(punch_id), _said(user_id), at))
         return len(rows) == size
 
     def _link(self, row: tuple[Any, ...]) -> None:
@@ -129,11 +138,11 @@ class Verification:
         if current and chain.digest(salt, facts) == digested:
             return
         if kind == "punch" and facts[0] is not None:
-            self._name(Wrong("changed" if follows else "link", link_id, kind, facts[0], facts[3], at))
+            self._name(Wrong("changed" if follows else "link", link_id, kind, _said(facts[0]), _said(facts[3]), at))
         elif kind == "tap" and facts[0] is not None:
-            self._name(Wrong("changed" if follows else "link", link_id, kind, str(facts[0]), None, at))
+            self._name(Wrong("changed" if follows else "link", link_id, kind, _said(facts[0]), None, at))
         else:
-            self._name(Wrong("missing", link_id, kind, None if kind == "punch" else str(row_id), None, self._last_at))
+            self._name(Wrong("missing", link_id, kind, None if kind == "punch" else _said(row_id), None, self._last_at))
 
     def _count(self, kind: str, why: str, facts: tuple[Any, ...]) -> float | None:
         self.punches += kind == "punch"
@@ -173,7 +182,7 @@ class Verification:
     def findings(self, most: int) -> list[str]:
         """What is wrong, in sentences, at most so many."""
         said = [
-            f"{one.kind} {one.punch or f'of link {one.link}'}"
+            f"{plain(one.kind)} {one.punch or f'of link {one.link}'}"
             + (f" of {one.user_id}" if one.user_id else "")
             + (f", {iso(one.at)}" if one.at is not None else "")
             + f": {WRONG[one.what]}"
@@ -201,14 +210,40 @@ def altered_unfinished(conn: sqlite3.Connection) -> list[str]:
     seq = 0
     with chain.as_it_stands(conn):
         while rows := conn.execute(_UNFINISHED, (seq, PAGE)).fetchall():
-            found += [str(row[0]) for row in rows if chain.digest(row[-2], row[:-2]) != row[-1]]
+            found += [plain(row[0]) for row in rows
+                      if chain.digest(row[-2], row[:-3]) != row[-1] or row[-3] not in _STATES]  # fmt: skip
             seq = rows[-1][1]
     return found
+
+
+def unreadable(conn: sqlite3.Connection) -> list[str]:
+    """Tables with text that is none any more: whoever reads that row gets an error, and SQLite's own check none."""
+    found = []
+    for (table,) in conn.execute(_TABLES).fetchall():
+        try:
+            for _ in conn.execute(f'SELECT * FROM "{table}"'):
+                pass
+        except (sqlite3.OperationalError, UnicodeDecodeError) as error:
+            if not (isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode")):
+                raise
+            found.append(f"{table} holds text that is none")
+    return found
+
+
+def unknown_words(conn: sqlite3.Connection, most: int) -> list[str]:
+    """Deliveries whose state, or what they were recorded as, is no word of ours: no digest vouches for these."""
+    with chain.as_it_stands(conn):
+        rows = conn.execute(_UNKNOWN_WORDS, (most,)).fetchall()
+    return [f"the delivery of punch {plain(punch)} says {plain(word)!r}" for punch, word in rows]
+
+
+def _said(value: object) -> str | None:
+    return None if value is None else plain(value)
 
 
 def iso(at: float | None) -> str | None:
     """An instant as text; None where it is not known, or no date at all."""
     try:
         return None if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    except (OverflowError, ValueError, OSError):
+    except (OverflowError, TypeError, ValueError, OSError):
         return None

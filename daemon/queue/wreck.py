@@ -81,16 +81,22 @@ class Wreck:
             return
         statement = f"SELECT {key}, {chosen} FROM {table} NOT INDEXED WHERE {key} > ? ORDER BY {key}"
         after: int | None = -1
+        step = 1
         while after is not None:
+            before = reached = after
             try:
                 for row in self._conn.execute(statement, (after,)):
-                    after = row[0]
+                    if row[0] > reached:
+                        before, reached = reached, row[0]
                     yield row[1:]
                 return
             except BROKEN as error:
                 _raise_passing(error)
                 self.unreadable[table] += 1
-            after = self._readable_after(f"{statement} LIMIT 1", after)
+            # A damaged page may give the same numbers again and again, so it is gone on ever further; and the last one
+            # of it may be any number, so that is not believed.
+            step = 1 if before > after else 2 * step
+            after = self._readable_after(f"{statement} LIMIT 1", max(before, after + step - 1))
 
     def _columns(self, table: str, columns: Sequence[str]) -> str | None:
         """The columns as they can be asked for: those an older version did not have yet are null."""

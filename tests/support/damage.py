@@ -15,6 +15,7 @@ from daemon.model import Direction, PunchState, TapResult
 from daemon.queue import people
 from daemon.queue.chain import PUNCH_FACTS
 from daemon.queue.database import Database
+from daemon.queue.queue import list_punches
 from daemon.queue.records import get_setting, journal
 from daemon.queue.salvaged import REPORT
 from tests.support.rows import T0, Rows
@@ -80,6 +81,7 @@ class Judged:
     report: dict[str, Any] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
     altered: set[str] = field(default_factory=set)
+    added: set[str] = field(default_factory=set)
     unfinished: dict[str, str] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
 
@@ -89,7 +91,7 @@ class Judged:
         return bool(self.report)
 
 
-async def judge(folder: Path, truth: Facts) -> Judged:
+async def judge(folder: Path, truth: Facts, *, lists: bool = True) -> Judged:
     """Start on what lies in `folder`, look at everything, stop; what is set aside must be as it lay there."""
     before = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
     judged = Judged()
@@ -107,8 +109,11 @@ async def judge(folder: Path, truth: Facts) -> Judged:
             found = await db.read(facts_of)
             states = await db.read(lambda conn: conn.execute(
                 "SELECT p.id, d.state FROM punches p JOIN deliveries d ON d.punch_seq = p.seq").fetchall())  # fmt: skip
-            judged.missing = truth.keys() - found.keys()
-            judged.altered = {one for one in truth.keys() & found.keys() if not _same(truth[one], found[one])}
+            if lists:
+                await db.read(list_punches)  # what nothing is found in can be read
+            judged.missing, judged.added = truth.keys() - found.keys(), found.keys() - truth.keys()
+            if found != truth:
+                judged.altered = {one for one in truth.keys() & found.keys() if not _same(truth[one], found[one])}
             judged.unfinished = {one: state for one, state in states if state not in ("delivered", "discarded")}
     finally:
         await db.close()
