@@ -25,6 +25,7 @@ from sandbox.handle import Sandbox
 from sandbox.tally import Meaning, Tapped
 from tests.support.door import Control, EndedError, disagreements, door, second
 from tests.support.nursery import Newborn, Nursery
+from tests.support.punchd_process import Kiosk
 from tests.support.sandbox_process import PATIENCE_S, SandboxAdmin, sandbox_thread
 
 ANNA, BRAM, CHIDI, DEWI = people = ("1", "2", "3", "4")
@@ -48,7 +49,9 @@ REFUSED_MAX = 50
 
 
 #: What may fail of the database's thread: every way in which it changes a file.
-CHANGES = ("pwrite64", "fdatasync", "write", "ftruncate")
+CHANGES = ("pwrite64", "fdatasync", "fsync", "write", "ftruncate")
+#: The files that it changes. Anything else it writes to is no disk: Python hands a signal on by a write.
+FILES = ("punchd.db", "punchd.db-wal", "punchd.db-shm", "punchd.db.new", "punchd.copy", "punchd.copy.new")
 
 
 @dataclass(frozen=True)
@@ -155,12 +158,17 @@ def watched(punchd: Newborn, thread: int, *options: str) -> Iterator[None]:
             tracer.communicate(timeout=PATIENCE_S)
 
 
-def all_steps(folder: Path, nursery: Nursery, calls: Sequence[str] = CALLS) -> list[Step]:
+def on_files(kiosk: Kiosk) -> list[str]:
+    """Options of strace: what happens to the files of the state directory, and nothing else, is seen, fails, counts."""
+    return [word for name in FILES for word in ("-P", str(kiosk.state / name))]
+
+
+def all_steps(folder: Path, nursery: Nursery, calls: Sequence[str] = CALLS, *, files_only: bool = False) -> list[Step]:
     """Every step of an undisturbed day, by looking at one."""
     with at_the_door(folder / "count", nursery) as (here, sandbox):
         threads = range(len(here.punchd.threads()))
         traces = [folder / f"trace{thread}" for thread in threads]
-        options = ("-y", "-e", f"trace={','.join(calls)}")
+        options = ["-y", "-e", f"trace={','.join(calls)}", *(on_files(here.kiosk) if files_only else ())]
         loop = watched(here.punchd, 0, "-o", str(traces[0]), *options)
         with loop, watched(here.punchd, threads[-1], "-o", str(traces[-1]), *options):
             here.whole_day()

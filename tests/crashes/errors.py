@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.crashes.day import CHANGES, Step, all_steps, at_the_door, distinct, spread, watched
+from tests.crashes.day import CHANGES, Step, all_steps, at_the_door, distinct, on_files, spread, watched
 from tests.crashes.notebook import Noted, of_punches
 from tests.crashes.settling import all_punches
 from tests.support.door import disagreements
@@ -25,22 +25,26 @@ from tests.support.nursery import Nursery
 
 #: How a call fails, and how many in a row.
 FAILURES = (("EIO", 1), ("EIO", 3), ("ENOSPC", 1), ("ENOSPC", 3))
+#: A day waits more than it computes.
 SIDE_BY_SIDE = 3
+PROGRESS_EVERY = 10
 
 
-def sweep(of_each: int | None, folder: Path, *, every: bool = False) -> tuple[list[str], Counter[str]]:
+def sweep(
+    of_each: int | None, folder: Path, *, every: bool = False, side_by_side: int = SIDE_BY_SIDE
+) -> tuple[list[str], Counter[str]]:
     """Days for each step (each kind of step for None); what is wrong, in words, and what was tried."""
     nursery = Nursery()
     try:
-        steps = [step for step in all_steps(folder, nursery, CHANGES) if step.thread != 0]
+        steps = [step for step in all_steps(folder, nursery, CHANGES, files_only=True) if step.thread != 0]
     finally:
         nursery.close()
     tried = steps if every else distinct(steps)
     tried = tried if of_each is None else spread(tried, dict.fromkeys(CHANGES, of_each))
     how = ", ".join(f"{error} x {count}" for error, count in FAILURES)
     print(f"{len(tried)} of {len(steps)} calls fail ({len(distinct(steps))} are distinct), each by {how}", flush=True)
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        parts = [pool.submit(_days, tried[n::SIDE_BY_SIDE], folder) for n in range(SIDE_BY_SIDE)]
+    with ThreadPoolExecutor(side_by_side) as pool:
+        parts = [pool.submit(_days, tried[n::side_by_side], folder) for n in range(side_by_side)]
         results = [part.result() for part in parts]
     wrong = [line for lines, _ in results for line in lines]
     return wrong, sum((counted for _, counted in results), Counter())
@@ -51,9 +55,11 @@ def _days(steps: Sequence[Step], folder: Path) -> tuple[list[str], Counter[str]]
     counted: Counter[str] = Counter()
     nursery = Nursery()
     try:
-        for step in steps:
+        for number, step in enumerate(steps, 1):
             for error, count in FAILURES:
                 wrong += _one_day(step, error, count, folder, nursery, counted)
+            if number % PROGRESS_EVERY == 0:
+                print(f"  {number} of {len(steps)} calls of this part, {len(wrong)} days wrong", flush=True)
     finally:
         nursery.close()
     return wrong, counted
@@ -64,7 +70,9 @@ def _one_day(step: Step, error: str, count: int, folder: Path, nursery: Nursery,
     inject = f"inject={step.call}:error={error}:when={step.n}..{step.n + count - 1}"
     with tempfile.TemporaryDirectory(dir=folder) as name, at_the_door(Path(name), nursery) as (here, sandbox):
         trace = Path(name) / "trace"
-        with watched(here.punchd, step.thread, "-o", str(trace), "-e", f"trace={step.call}", "-e", inject):
+        with watched(
+            here.punchd, step.thread, "-o", str(trace), "-e", f"trace={step.call}", "-e", inject, *on_files(here.kiosk)
+        ):
             here.whole_day()
         failed = trace.read_text(errors="replace").count("(INJECTED)")
         counted["days"] += 1
@@ -87,9 +95,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crashes.errors", description=__doc__)
     parser.add_argument("--of-each", type=int, help="calls of each system call (default: one of each kind)")
     parser.add_argument("--every", action="store_true", help="every single call, some 1800 days: hours")
+    parser.add_argument("--side-by-side", type=int, default=SIDE_BY_SIDE, help="days at once")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="errors") as name:
-        wrong, counted = sweep(options.of_each, Path(name), every=options.every)
+        wrong, counted = sweep(options.of_each, Path(name), every=options.every, side_by_side=options.side_by_side)
     print(*(f"  {count:5}  {what}" for what, count in counted.most_common()), sep="\n")
     print("every day ended right" if not wrong else "\n  ".join(["WRONG", *wrong[:10]]))
     if not any(what.endswith("s that failed") and count for what, count in counted.items()):

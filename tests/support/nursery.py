@@ -19,8 +19,6 @@ from pathlib import Path
 
 #: Reached only when something is broken.
 PATIENCE_S = 60.0
-#: An orderly stop takes less.
-AGAIN_S = 15.0
 
 
 class Newborn:
@@ -63,22 +61,15 @@ class Newborn:
         return self.code
 
     def stopped(self) -> int:
-        """SIGTERM, and wait for the end.
-
-        It is sent again where nothing comes of it: Python hands a signal on by a write of whichever thread got it, and
-        a campaign may be letting just that thread's writes fail.
-        """
+        """SIGTERM, and wait for the end."""
         if self.code is None:
             end = os.pidfd_open(self.pid)
             try:
-                for _ in range(int(PATIENCE_S / AGAIN_S)):
-                    os.kill(self.pid, signal.SIGTERM)
-                    if select.select([end], [], [], AGAIN_S)[0]:
-                        break
-                else:
-                    raise AssertionError(f"punchd does not stop; its log is {self.log}")
+                os.kill(self.pid, signal.SIGTERM)
+                ended, *_ = select.select([end], [], [], PATIENCE_S)
             finally:
                 os.close(end)
+            assert ended, f"punchd does not stop; its log is {self.log}"
         return self.ended()
 
     def terminate(self) -> None:
