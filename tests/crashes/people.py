@@ -147,7 +147,9 @@ class Crowd:
     def _work(self, mine: Sequence[Person], chance: random.Random) -> None:
         control: Control | None = None
         while not self._over.is_set():
-            ready = [one for one in mine if one.ready_at <= time.monotonic() and (one.next_at or 0) < second() - 5]
+            # Whoever states a time must be able to leave when everybody does, and not as a repeat.
+            past = second() - REPEAT_S - 5
+            ready = [one for one in mine if one.ready_at <= time.monotonic() and (one.next_at or 0) < past]
             if ready:
                 control = self._tap(chance.choice(ready), control, chance)
             self._over.wait(chance.uniform(0, 2 * self.pause_s))
