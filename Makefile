@@ -16,7 +16,7 @@ help:
 	@echo 'make crash   a kill at every write, sync and send of a day at the door; some ten minutes'
 	@echo 'make simulate the whole product, WEEKS=300 kiosk-weeks from SEED=1 in virtual time; some ten minutes'
 	@echo 'make mutants breaks every guard on purpose, one after another, and tells which test notices; about an hour'
-	@echo 'make damage  a flipped byte at every place of the database, its log and its copy; some hours'
+	@echo 'make damage  a flipped byte at every place of the database, its log and its copy (SEED=1); an hour or so'
 	@echo 'make spins   an hour of delivery in every three of its states, and in hundreds of larger combinations; some minutes'
 	@echo 'make fuzz    hostile input to every boundary, over 100,000 in all (SEED=n repeats a run); some twenty minutes'
 	@echo 'make kills   SIGKILL at random moments under load (KILLS=500 SEED=1); some ten minutes'
@@ -93,7 +93,7 @@ fuzz: .venv/.test
 
 # `make test` tries a spread of these.
 damage: .venv/.test
-	@DAMAGE=all $(PY) -m pytest tests/integration/test_damage.py
+	@DAMAGE=all SEED=$(SEED) $(PY) -m pytest -o timeout=0 tests/integration/test_damage.py
 
 # `make test` runs a few of each (tests/acceptance/test_crashes.py).
 KILLS ?= 500
