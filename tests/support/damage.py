@@ -17,10 +17,12 @@ from daemon.queue.chain import PUNCH_FACTS
 from daemon.queue.database import Database
 from daemon.queue.queue import list_punches
 from daemon.queue.records import get_setting, journal
+from daemon.queue.rewriting import empty_wal
 from daemon.queue.salvaged import REPORT
 from tests.support.rows import T0, Rows
 
 DB, WAL, COPY = "punchd.db", "punchd.db-wal", "punchd.copy"
+LOGGED = 40
 Facts = dict[str, tuple[Any, ...]]
 
 
@@ -46,7 +48,8 @@ def _lived(conn: sqlite3.Connection, rows: Rows, number: int) -> None:
 
 
 async def make(folder: Path, count: int, *, cut: bool) -> Facts:
-    """So many punches and what belongs to them, with the second copy; `cut`: as a power cut leaves it, with its log."""
+    """So many punches and what belongs to them, with the second copy; `cut`: as a power cut leaves it, the last LOGGED
+    of them in its log alone."""
     folder.mkdir()
     state = folder.with_name(folder.name + "-made")
     state.mkdir()
@@ -54,6 +57,8 @@ async def make(folder: Path, count: int, *, cut: bool) -> Facts:
     rows = Rows(None)  # type: ignore[arg-type]
     await db.write(lambda conn: _hired(conn, Rows(conn)))
     for number in range(count):
+        if cut and number == count - LOGGED:
+            await db.read(empty_wal)
         await db.write(lambda conn, number=number: _lived(conn, rows, number))  # type: ignore[misc]
     truth = await db.read(facts_of)
     if not cut:
