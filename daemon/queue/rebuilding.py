@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from daemon.model import PunchState, RecordedAs
+from daemon.model import PunchState
 from daemon.queue import chain
 from daemon.queue.chain import PUNCH_FACTS, TAP_FACTS
 from daemon.queue.copying import read_all
@@ -28,7 +28,6 @@ _NUMBERS_AHEAD: Final = 10_000
 #: A database whose punches begin with a number up to this has probably pruned none yet.
 _FIRST_NUMBERS: Final = 100
 _FINISHED: Final = ("delivered", "discarded")
-_RECORDED: Final = frozenset(RecordedAs)
 _STATES: Final = frozenset(PunchState)
 #: What is of one opening of one file, not of its content.
 _NOT_SETTINGS: Final = frozenset({"database.running", "chain.adopted", "copy.stale", REPORT})
@@ -285,7 +284,7 @@ class Builder:
                        "attempts": old.get("attempts") if isinstance(old.get("attempts"), int) else 0,
                        "attempt_id": last[0] if last else None}  # fmt: skip
         for one in (old, told):
-            if one.get("state") in _FINISHED and (one["state"] != "delivered" or one.get("recorded_as") in _RECORDED):
+            if one.get("state") in _FINISHED and (one["state"] != "delivered" or one.get("recorded_as")):
                 row |= {name: one.get(name) for name in ("state", "reason", "detail", "remote_id", "recorded_as")}
                 if self._insert("deliveries", tuple(row), list(row.values()), count=False):
                     return

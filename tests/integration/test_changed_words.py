@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from daemon.queue.abstract import _told
 from daemon.queue.database import Database
 from daemon.queue.opening import PAGE_SIZE
 from daemon.queue.queue import find_punch, list_punches
-from daemon.queue.records import DamagedRowError, list_trusts
+from daemon.queue.records import DamagedRowError, from_json, list_trusts
 from daemon.queue.salvage import marker, salvage
 from daemon.queue.salvaged import Seen
+from daemon.queue.verify import iso
 from daemon.queue.wreck import Wreck
-from tests.support.damage import COPY, DB, Facts, Judged, judge, make
+from tests.support.damage import COPY, DB, Facts, Judged, facts_of, judge, make
 
 #: The first byte of a page with a table's rows.
 LEAF = 13
@@ -231,3 +233,25 @@ async def test_a_delivery_whose_punch_is_nowhere_tells_of_a_loss(lived):
     change(folder, "DELETE FROM chain WHERE row_id = 7", "DELETE FROM punches WHERE seq = 7")
     report = salvage(folder / DB, None, "asked for", Seen(2e9, known=True))
     assert (report.lost_total, report.lost) == (1, ["number 7"])
+
+
+async def test_an_id_that_became_another_punchs_overwrites_nothing(lived):
+    """Without the copy its punch is lost, and named; the other one stays as it was stored."""
+    folder, truth = lived
+    content = (folder / DB).read_bytes()
+    (at,) = [found.start() for found in re.finditer(rb"p3.{1,3}clock_", content, re.DOTALL)]
+    (folder / DB).write_bytes(content[:at] + b"p9" + content[at + 2 :])
+    report = salvage(folder / DB, None, "asked for", Seen(2e9, known=True))
+    assert (report.lost, report.altered) == (["number 3"], [])
+    with closing(sqlite3.connect(folder / DB)) as conn:
+        found = facts_of(conn)
+    assert found == {one: facts for one, facts in truth.items() if one != "p3"}
+
+
+def test_a_line_of_the_journal_that_damage_made_tells_nothing():
+    """Where a page was damaged there may be rows of nothing."""
+    with closing(sqlite3.connect(":memory:")) as conn:
+        assert list(_told(conn, 1.0, None, None, "{}")) == []  # type: ignore[arg-type]
+        assert list(_told(conn, 1.0, "employee.added", None, None)) == []  # type: ignore[arg-type]
+    assert from_json(None) == {"unreadable": "None"}  # type: ignore[arg-type]
+    assert iso("at nine") is None  # type: ignore[arg-type]
