@@ -21,7 +21,7 @@ from daemon.control.kiosk import Kiosk
 from daemon.control.server import Sockets
 from daemon.delivery.knowledge import View
 from daemon.delivery.loop import Delivery
-from daemon.delivery.policy import Policy
+from daemon.delivery.policy import CLOSE_WITHIN_S, CLOSE_WITHIN_SLOW_S, Policy
 from daemon.events import Events
 from daemon.intake.attendance import ServerView
 from daemon.intake.decisions import Decisions
@@ -260,6 +260,7 @@ def policy_of(config: Config) -> Policy:
         after_auto_clock_out=config.attendance.after_auto_clock_out,
         close_late_by_update=config.connecteam.close_late_by_update,
         backoff_max_s=config.connecteam.backoff_max_s,
+        close_within_s=CLOSE_WITHIN_S if config.connecteam.requests_per_minute > 1 else CLOSE_WITHIN_SLOW_S,
         batch_pairs=config.connecteam.batch_pairs,
         snapshots=any(reader.direction.fixed is None for reader in config.readers),
     )

@@ -80,11 +80,11 @@ class ClockWatch:
             await self._database.write(lambda conn: put_trust(conn, trust))
             self._kept = trust
         if (trust, doubt) != self._told:
-            self._told = (trust, doubt)
             # A restart must not forget it: the kernel would vouch again for the clock that the service disputes.
             boot_id = self._timekeeper.evidence().boot_id
             await self._database.write(lambda conn: put_doubt(conn, boot_id, doubt))
             await self._settle_times()
+            self._told = (trust, doubt)  # not before: where the disk failed, all of it is tried again
             self._tell(trust, doubt)
             self._wake()
         self._note_untrusted(trusted, doubt)

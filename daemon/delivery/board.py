@@ -22,7 +22,8 @@ EXPIRED_SHARE = 10
 class Lane:
     """One person's lane as it was last loaded and planned. `version` tells old heap entries from the current plan.
 
-    `known` is False where that failed: its punches are not here, and it is loaded before it is planned.
+    `known` is False where that failed: its punches are not here, and it is loaded before it is planned. `elsewhere`: it
+    is empty, and yet something of this person's is unfinished: it waits for its time, and is not delivery's to move.
     """
 
     user_id: str
@@ -33,6 +34,7 @@ class Lane:
     version: int = 0
     deferred_until: float = 0.0
     known: bool = True
+    elsewhere: bool = False
 
 
 class Board:
@@ -46,6 +48,8 @@ class Board:
         self.loading: str | None = None
         #: When each person's last punch was settled in this run.
         self.settled_at: dict[str, float] = {}
+        #: People whose lanes are empty here while something of theirs waits for its time.
+        self._elsewhere: set[str] = set()
         self._live: list[tuple[float, str, int]] = []
         self._expired: list[tuple[float, str, int]] = []
         self._wakes: list[tuple[float, str, int]] = []
@@ -83,10 +87,15 @@ class Board:
 
     def unsettled(self, user_id: str) -> bool:
         """Whether something of this person's is unfinished, or may be."""
-        return user_id in self.lanes or user_id in self.dirty or user_id == self.loading
+        mine = user_id in self.lanes or user_id in self.dirty or user_id == self.loading
+        return mine or user_id in self._elsewhere
 
     def put(self, lane: Lane, plan: Plan) -> None:
         """Keep a lane with its newest plan; a lane without punches is forgotten."""
+        if lane.elsewhere:
+            self._elsewhere.add(lane.user_id)
+        else:
+            self._elsewhere.discard(lane.user_id)
         if not lane.punches:
             self.lanes.pop(lane.user_id, None)
             return
@@ -132,7 +141,7 @@ class Board:
         if not lane.plan.expired:
             self._since_expired += 1
             return
-        # What was read for goes right after, once: nine others later the read is too old to write by (CLOSE_WITHIN_S).
+        # What was read for goes right after, once: nine others later its read is too old to write by.
         self._read_ahead = isinstance(lane.plan.request, Read) and not self._read_ahead
         self._since_expired = EXPIRED_SHARE - 1 if self._read_ahead else 0
 

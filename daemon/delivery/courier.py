@@ -23,9 +23,7 @@ from daemon.delivery.plan import Send
 from daemon.delivery.settle import Reach, Settlement, reach_of, settle, settle_together
 from daemon.delivery.teller import Teller
 from daemon.delivery.way import Way
-from daemon.model import Employee
 from daemon.queue.database import Database
-from daemon.queue.deliveries import LanePunch
 from daemon.supervisor import contained
 from daemon.timesheets.timesheet import (
     RecordShift,
@@ -67,7 +65,7 @@ class Answered:
 
 
 #: Hears of an answer that was written down, with the lane as it stood then, before the next request leaves.
-HandedOver = Callable[[Answered, list[LanePunch], Employee | None], None]
+HandedOver = Callable[[Answered, storage.Stored], None]
 
 
 class Courier:
@@ -135,8 +133,8 @@ class Courier:
             if isinstance(done, Exception):  # nothing was stored; whose fault it was shows when each is tried alone
                 self.owed = owed
                 return None
-            attempt_id, punches, person = done
-            handed_over(owed, punches, person)
+            attempt_id, stored = done
+            handed_over(owed, stored)
         self._note_begun(lane.user_id, begun=attempt_id is not None)
         return attempt_id  # None: a person decided on it in the meantime
 

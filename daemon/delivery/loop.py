@@ -212,7 +212,10 @@ class Delivery:
     def change_rules(self, policy: Policy) -> None:
         """Plan by the owner's new rules from now on; what was learnt of the service meanwhile stays."""
         self._planning.policy = replace(
-            self._planning.policy, max_shift_s=policy.max_shift_s, after_auto_clock_out=policy.after_auto_clock_out
+            self._planning.policy,
+            max_shift_s=policy.max_shift_s,
+            after_auto_clock_out=policy.after_auto_clock_out,
+            close_within_s=policy.close_within_s,
         )
         self.wake()
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from daemon.dating import differs, is_stated, told
 from daemon.delivery.knowledge import View
 from daemon.delivery.plan import Plan
-from daemon.delivery.policy import CLOSE_WITHIN_S, FUTURE_MAX_S, LOOK_AGAIN_MIN_S, Moment, Policy
+from daemon.delivery.policy import FUTURE_MAX_S, LOOK_AGAIN_MIN_S, Moment, Policy
 from daemon.delivery.reviewing import take_up
 from daemon.delivery.unknown import in_flight
 from daemon.delivery.walk import Walk, described, reference
@@ -215,7 +215,7 @@ def _close(walk: Walk, index: int, record: ShiftRecord, *, expired: bool) -> boo
     """Set the end of a shift that was just seen without one of somebody's own: an update overwrites what stands."""
     punch = walk.punches[index]
     assert walk.view is not None
-    if walk.moment.now - walk.view.requested_at > CLOSE_WITHIN_S:
+    if walk.moment.now - walk.view.requested_at > walk.policy.close_within_s:
         return walk.read(index, expired=expired)
     step = CloseShift(punch.user_id, record.id, punch.second, _mark(punch, record))
     return walk.send(index, step, expired=expired)

@@ -20,9 +20,8 @@ from daemon.delivery.plan import Plan
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Moment, Policy
 from daemon.delivery.teller import Teller
-from daemon.model import Employee, Punch
+from daemon.model import Punch
 from daemon.queue.database import Database
-from daemon.queue.deliveries import LanePunch
 from daemon.supervisor import contained
 from daemon.timesheets.timesheet import Budget
 from drivers.reader import Evidence
@@ -105,13 +104,13 @@ class Planning:
         if plan.request is not None and lane.deferred_until > self._timekeeper.now():
             plan = replace(plan, request=None, wake_at=lane.deferred_until)
         self.board.put(lane, plan)
-        if not lane.punches:
+        if not lane.punches and not lane.elsewhere:
             self.board.settled_at[lane.user_id] = self._timekeeper.now()
 
-    async def replan(self, lane: Lane, punches: list[LanePunch], person: Employee | None) -> None:
+    async def replan(self, lane: Lane, stored: storage.Stored) -> None:
         """Plan a lane again that was just loaded."""
         fresh = Lane(lane.user_id, [], None, deferred_until=lane.deferred_until)
-        self._put(fresh, punches, person)
+        self._put(fresh, stored)
         await self.plan(fresh)
 
     async def for_one(self, lane: Lane, work: Awaitable[None]) -> None:
@@ -189,15 +188,15 @@ class Planning:
         await self.plan(lane)
 
     async def _load(self, lane: Lane) -> None:
-        self._put(lane, *await self._db.read(partial(storage.load, user_id=lane.user_id)))
+        self._put(lane, await self._db.read(partial(storage.load, user_id=lane.user_id)))
 
     def _true_at(self, punch: Punch, now: Evidence) -> float | None:
         tapped = Evidence(punch.raw_at, punch.boottime_s, punch.boot_id, punch.synchronised)
         return self._timekeeper.by_boot(tapped, now)
 
     @staticmethod
-    def _put(lane: Lane, punches: list[LanePunch], person: Employee | None) -> None:
-        lane.punches = punches
+    def _put(lane: Lane, stored: storage.Stored) -> None:
+        lane.punches, lane.elsewhere, person = stored.punches, stored.elsewhere, stored.employee
         lane.max_shift_s, lane.job_id = (person.max_shift_s, person.job_id) if person is not None else (None, None)
 
     def _planned(self, lane: Lane) -> Plan:

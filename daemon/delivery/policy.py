@@ -24,7 +24,9 @@ SECOND_LOOK = 7
 #: An open shift in a clock-in's way may have been forgotten long ago: it is looked for this far back.
 FORGOTTEN_S = 15 * 86400
 #: An update of a shift's end overwrites whatever stands there: the shift was read at most so long before it.
-CLOSE_WITHIN_S = 120
+CLOSE_WITHIN_S = 30
+#: Where the owner allows one request a minute no update could follow its read as fast.
+CLOSE_WITHIN_SLOW_S = 120
 #: A clock-out that waits for a clock-in made elsewhere is looked for again after at least this long, then ever later.
 LOOK_AGAIN_MIN_S = 60
 
@@ -38,7 +40,8 @@ class Policy:
     `no_look_up` is the reason; `pairs_together` True while the day's budget
     does not carry the queue: whole shifts then go together, also those inside the window. With `snapshots` the
     timesheet is read now and then although nothing waits for it, so that it can correct a toggling reader. `job_id` is
-    the person's job now, for punches that were taken without one.
+    the person's job now, for punches that were taken without one. An end is set by an update at most `close_within_s`
+    after the read that showed none.
     """
 
     max_shift_s: int = 14 * 3600
@@ -48,6 +51,7 @@ class Policy:
     backoff_max_s: float = 300.0
     after_auto_clock_out: str = "review"  # review | correct
     close_late_by_update: bool = True
+    close_within_s: float = CLOSE_WITHIN_S
     live: bool = True
     can_look_up: bool = True
     no_look_up: str = "look_up_refused"

@@ -18,8 +18,7 @@ from daemon.delivery.pacer import Pacer
 from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planning import Planning
 from daemon.delivery.probing import Probing
-from daemon.model import Employee
-from daemon.queue.deliveries import LanePunch
+from daemon.delivery.storage import Stored
 from daemon.timesheets.timesheet import BATCH_PEOPLE_MAX
 
 
@@ -112,11 +111,11 @@ class Serving:
         if aside is not None:
             await aside
 
-    def _handed_over(self, last: Answered, punches: list[LanePunch], person: Employee | None) -> None:
+    def _handed_over(self, last: Answered, stored: Stored) -> None:
         """The last answer is written down: what follows from it is done while the next request is out."""
 
         async def follow() -> None:
             await self._courier.conclude(last)
-            await self._planning.replan(last.lane, punches, person)
+            await self._planning.replan(last.lane, stored)
 
         self._aside = asyncio.create_task(self._planning.for_one(last.lane, follow()))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from daemon.dating import is_wrong, refuse_wrong
 from daemon.delivery.plan import Send, Verdict
@@ -28,10 +29,23 @@ _PACE = "delivery.budget"
 EVERYBODYS = (sqlite3.Error, StorageError)
 
 
-def load(conn: sqlite3.Connection, user_id: str) -> tuple[list[LanePunch], Employee | None]:
-    """A person's lane, and who they are."""
-    employee = people.find_employee(conn, user_id)
-    return deliveries.load_head(conn, user_id), employee
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A person's lane as it is stored, and who they are.
+
+    `elsewhere`: nothing of theirs is delivery's to move, and yet something is unfinished: it waits for its time.
+    """
+
+    punches: list[LanePunch]
+    employee: Employee | None
+    elsewhere: bool
+
+
+def load(conn: sqlite3.Connection, user_id: str) -> Stored:
+    """A person's lane."""
+    punches = deliveries.load_head(conn, user_id)
+    elsewhere = not punches and deliveries.anything_unfinished_of(conn, user_id)
+    return Stored(punches, people.find_employee(conn, user_id), elsewhere)
 
 
 def apply(conn: sqlite3.Connection, verdicts: Sequence[Verdict], planned: Mapping[str, PunchState], at: float) -> None:
@@ -62,13 +76,13 @@ def begin(conn: sqlite3.Connection, send: Send, at: float) -> int | None:
 
 def hand_over(
     conn: sqlite3.Connection, settle_last: Callable[[sqlite3.Connection], None], user_id: str, send: Send, at: float
-) -> tuple[int | None, list[LanePunch], Employee | None]:
+) -> tuple[int | None, Stored]:
     """Write down the last answer, which was `user_id`'s, and journal the next request: one transaction, one sync.
 
     The attempt of `send` as `begin` has it, and the lane of the last answer as it stands now.
     """
     settle_last(conn)
-    return begin(conn, send, at), *load(conn, user_id)
+    return begin(conn, send, at), load(conn, user_id)
 
 
 def begin_together(conn: sqlite3.Connection, sends: Mapping[str, Send], at: float) -> dict[str, int]:

@@ -50,6 +50,9 @@ _LANES = f"""
         FROM lanes WHERE user_id IS NOT NULL)
     SELECT DISTINCT user_id FROM lanes WHERE user_id IS NOT NULL ORDER BY user_id"""
 _ANYTHING = f"SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED})"
+_ANYTHING_OF = f"""
+    SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_unfinished
+                   WHERE {_UNFINISHED} AND state IN {_UNFINISHED_STATES} AND user_id = ?)"""
 _LANE_UNFINISHED = f"""
     SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
     WHERE {_UNFINISHED} AND state IN {_UNFINISHED_STATES} AND user_id = ? ORDER BY order_at, punch_seq"""
@@ -176,6 +179,11 @@ def unfinished_lanes(conn: sqlite3.Connection) -> list[str]:
 def anything_unfinished(conn: sqlite3.Connection) -> bool:
     """Whether any punch is neither delivered nor discarded."""
     return bool(conn.execute(_ANYTHING).fetchone()[0])
+
+
+def anything_unfinished_of(conn: sqlite3.Connection, user_id: str) -> bool:
+    """Whether any punch of a person is neither delivered nor discarded."""
+    return bool(conn.execute(_ANYTHING_OF, (user_id,)).fetchone()[0])
 
 
 def count_reviews(conn: sqlite3.Connection) -> int:

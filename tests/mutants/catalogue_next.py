@@ -233,7 +233,7 @@ MUTANTS = (
         row="clock-out expired, its shift open",
         breaks="A shift is ended by an update long after it was read; an end that was set since is overwritten.",
         file=_PLANNER,
-        before="if walk.moment.now - walk.view.requested_at > CLOSE_WITHIN_S:",
+        before="if walk.moment.now - walk.view.requested_at > walk.policy.close_within_s:",
         after="if False:",
         proofs=(f"{PLANNER}::test_a_shift_is_closed_by_an_update_only_right_after_a_read",),
     ),

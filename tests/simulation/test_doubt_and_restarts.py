@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,5 +126,40 @@ def test_a_tap_by_a_clock_that_was_believed_and_wrong_is_never_sent_with_that_ti
         assert town.sheet() == []
         (stuck,) = await kiosk.stuck()
         assert stuck.endswith("review time_disputed")
+
+    in_town(tmp_path, story)
+
+
+def test_a_disk_that_is_full_when_the_clock_is_right_again_delays_it_only(tmp_path: Path) -> None:
+    """A time server's lie made a tap look misdated; in the minute in which the clock is set right nothing can be
+    written. Afterwards the tap goes by itself, with its second."""
+
+    async def story(town: Town) -> None:
+        kiosk = await town.kiosk()
+        await town.until("Mon 07:59")
+        kiosk.offline()
+        await kiosk.tap("Anna", "Mon 08:00")
+        kiosk.clock.step(48)
+        await town.until("Mon 08:10")
+        assert await kiosk.stuck() == ["Anna Mon 08:00:00 clock_in: review time_disputed"]
+        kiosk.online()
+        await town.until("Mon 08:40")
+        assert town.sheet() == []
+        database = kiosk.built.kiosk.database
+        write = database.write
+
+        async def full(fn: Any) -> Any:
+            if "put_doubt" in fn.__code__.co_names:  # the last pages went to what was written before it
+                raise sqlite3.OperationalError("database or disk is full")
+            return await write(fn)
+
+        database.write = full
+        kiosk.clock.step(-48)
+        await asyncio.sleep(HOUR)
+        assert kiosk.built.kiosk.timekeeper.doubt is None
+        database.write = write
+        await asyncio.sleep(HOUR)
+        assert town.sheet() == ["Anna Mon 08:00:00 - open"]
+        assert await kiosk.stuck() == []
 
     in_town(tmp_path, story)

@@ -25,7 +25,8 @@ EVERY_S = 600.0
 
 async def _differ(delivery: Delivery, lane: Lane) -> str | None:
     """What is stored otherwise than it is kept; None where nothing is, or where it is to be loaded anyway."""
-    stored, person = await delivery._db.read(partial(storage.load, user_id=lane.user_id))
+    found = await delivery._db.read(partial(storage.load, user_id=lane.user_id))
+    stored, person = found.punches, found.employee
     board = delivery._planning.board
     told = delivery._planning.all_dirty or board.dirty.get(lane.user_id) or board.loading == lane.user_id
     under_way = delivery._way._one.locked() or delivery._serving._courier.owed is not None

@@ -371,3 +371,25 @@ def test_what_a_manager_typed_in_with_round_times_is_not_paid_twice(tmp_path: Pa
         assert await bench.state(second) == ("held", "earlier_punch_in_review")
 
     on_bench(tmp_path, story)
+
+
+def test_a_punch_that_waits_for_its_time_leaves_its_person_unsettled(tmp_path: Path) -> None:
+    """It is in no lane of delivery's, and a snapshot may not speak before it is settled."""
+
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(60)
+        punch = await bench.punch(ANNA, "clock_in", ago_s=2 * HOUR, known=False)
+        await asyncio.sleep(60)
+        assert await bench.state(punch) == ("held", "clock_untrusted")
+        await bench.delivery.sync_now()
+        await asyncio.sleep(HOUR)
+        assert bench.delivery.seen(BOB) is not None
+        seen = bench.delivery.seen(ANNA)
+        assert seen is not None
+        assert seen[1] is None
+        await bench.delivery.discard(punch, reason="nobody knows when", by="uid:0")
+        await asyncio.sleep(60)
+        seen = bench.delivery.seen(ANNA)
+        assert seen is None or seen[1] is not None
+
+    on_bench(tmp_path, story, policy=Policy(snapshots=True))

@@ -18,6 +18,8 @@ TRUST_S, DOUBT_S = 10.0, 30.0
 WHOLE_S = 1.0
 #: An answer that took longer than this proves little; what it shows of the clock may count or not.
 QUICK_S = 1.0
+#: And is there so soon after it was asked for, where nothing holds it up.
+ANSWERED_AFTER_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class ClockState:
 def clock_states(kiosk: str, lines: Iterable[Line]) -> list[ClockState]:
     """Every state of a kiosk's clocks, in order."""
     states: list[ClockState] = []
-    for line in lines:
+    # What an answer says of the clock counts when it is there: by then the clock may have been set.
+    for line in sorted(lines, key=lambda one: one.at + (ANSWERED_AFTER_S if isinstance(one, Asked) else 0.0)):
         match line:
             case Started() if line.kiosk == kiosk:
                 same = states[-1] if states and states[-1].boot_id == line.boot_id else None
@@ -74,7 +77,7 @@ def _date_told(before: ClockState, said: Asked) -> ClockState | None:
     if said.got is None or not said.got.isdecimal():
         return None
     took_s = max(QUICK_S, (said.processed_at or said.at) - said.at)
-    since, off = said.at + 0.3, abs(before.error_s)
+    since, off = said.at + ANSWERED_AFTER_S, abs(before.error_s)
     unsure = took_s > QUICK_S or min(abs(off - TRUST_S), abs(off - DOUBT_S)) <= WHOLE_S + took_s
     if off <= TRUST_S + WHOLE_S + took_s and (not before.trusted or before.doubted):
         settled = replace(before, since=since, error_s=before.wall_s, trusted=True, doubted=False)

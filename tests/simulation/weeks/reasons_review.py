@@ -260,7 +260,11 @@ def _not_open(sights: Sights, punch: PunchSeen) -> str | None:
 
 def _opened(sights: Sights, punch: PunchSeen) -> str | None:
     shortest, _ = sights.facts.max_shift(punch.kiosk)
+    # A later clock-in's shift may be rounded to before this: it is that one's.
+    lane = sights.facts.lanes.get((punch.kiosk, punch.user_id), [])
+    later = {other.remote_id for other in lane if other.second > punch.second and other.direction == "clock_in"}
     rows = [row for row in sights.now(punch) if row.end is None and 0 < punch.second - row.start <= shortest]
+    rows = [row for row in rows if row.id not in later]
     return f"shift {rows[0].id} is open and waits for its end" if rows else None
 
 
