@@ -122,7 +122,8 @@ def refusals(draw: Draw) -> Iterator[Event]:
     """The service refuses a few punches for reasons of its own."""
     rng = draw.rng
     for number, at in enumerate(draw.times(2)):
-        status, code = rng.choice([(400, "JOB_REQUIRED"), (409, "HAS_LOCKED_DAYS"), (422, None), (403, None)])
+        refused = [(400, "JOB_REQUIRED"), (409, "HAS_LOCKED_DAYS"), (422, None), (403, None), (400, "SOMETHING_NEW")]
+        status, code = rng.choice(refused)
         fault = {"kind": "error", "status": status, "code": code, "text": code or "no", "count": rng.choice([1, 2]),
                  "method": "POST", "shape": rng.choice(["error", "detail", "details"])}  # fmt: skip
         yield Event(at, "fault", {"key": f"refuse{number}", "fault": fault})

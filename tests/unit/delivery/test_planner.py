@@ -252,7 +252,7 @@ def test_a_clock_out_after_a_phones_break_ends_the_shift_that_the_phone_opened(n
     """The kiosk's shift was ended by the phone, which opened another: that one is the shift that the person leaves."""
     lane = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 16)]
     on_phone = shift("s1", 8, 12, by="mobile"), shift("p", 12.5, started_by="mobile")
-    view = seen(now - 0.02, *on_phone)
+    view = seen(now - 0.005, *on_phone)
     assert sent(plan_lane(lane, view, moment(now), POLICY)) == (step or CloseShift("7", "p", second(16), "out-16"))
     before_the_tap = seen(15, *on_phone)
     assert isinstance(plan_lane(lane, before_the_tap, moment(16.1), POLICY).request, Read)
@@ -295,7 +295,7 @@ def test_an_expired_clock_out_on_a_delivered_shift_is_closed_by_an_update_after_
     """Row "clock-out, expired, a read shows that shift without an end"."""
     lane = [punch("in", 0, DELIVERED, shift="s1"), punch("out", 8)]
     assert isinstance(plan_lane(lane, None, moment(20.5), POLICY).request, Read)
-    plan = plan_lane(lane, seen(20.48, shift("s1", 0)), moment(20.5), POLICY)
+    plan = plan_lane(lane, seen(20.495, shift("s1", 0)), moment(20.5), POLICY)
     assert sent(plan) == CloseShift("7", "s1", second(8), "out-8")
 
 
@@ -352,7 +352,7 @@ def test_a_shift_that_already_ended(record, state, reason):
 def test_an_auto_clock_out_is_corrected_when_configured():
     """after_auto_clock_out = "correct": the true end goes as an update."""
     lane = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 16)]
-    view = seen(16.08, shift("s1", 8, 15, by="autoClockOut"))
+    view = seen(16.095, shift("s1", 8, 15, by="autoClockOut"))
     plan = plan_lane(lane, view, moment(16.1), Policy(after_auto_clock_out="correct"))
     assert sent(plan) == CloseShift("7", "s1", second(16), "out-16")
 
