@@ -219,21 +219,23 @@ def _call(fn: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
 
 def _findings(path: Path, stopped: Callable[[], bool]) -> list[str]:
     """What the checks of SQLite and of the chain find; raises OperationalError (interrupted) once `stopped`."""
+    found: list[str] = []
     try:
         with closing(connect(path, read_only=True)) as conn:
             conn.set_progress_handler(stopped, _STEPS_BETWEEN_ASKING)
-            found = [str(line) for (line,) in conn.execute(f"PRAGMA integrity_check({FINDINGS_MAX:d})") if line != "ok"]
+            found += [str(one) for (one,) in conn.execute(f"PRAGMA integrity_check({FINDINGS_MAX:d})") if one != "ok"]
+            found += schema_findings(conn)
             for table, row_id, parent, _ in conn.execute("PRAGMA foreign_key_check"):
                 if len(found) >= FINDINGS_MAX:
                     break
                 found.append(f"row {row_id} of {table} names something missing in {parent}")
-            found += schema_findings(conn) + unreadable(conn) + unknown_words(conn, FINDINGS_MAX)
+            found += unreadable(conn) + unknown_words(conn, FINDINGS_MAX)
             found += _unverified(conn, stopped)
-            return found[:FINDINGS_MAX]
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        if is_damage(error):
-            return [str(error)]
-        raise
+        if not is_damage(error):
+            raise
+        found.append(str(error))
+    return found[:FINDINGS_MAX]
 
 
 def _unverified(conn: sqlite3.Connection, stopped: Callable[[], bool]) -> list[str]:

@@ -220,8 +220,9 @@ def unreadable(conn: sqlite3.Connection) -> list[str]:
     """Tables with text that is none any more: whoever reads that row gets an error, and SQLite's own check none."""
     found = []
     for (table,) in conn.execute(_TABLES).fetchall():
+        quoted = table.replace('"', '""')
         try:
-            for _ in conn.execute(f'SELECT * FROM "{table}"'):
+            for _ in conn.execute(f'SELECT * FROM "{quoted}"'):
                 pass
         except (sqlite3.OperationalError, UnicodeDecodeError) as error:
             if not (isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode")):

@@ -135,6 +135,7 @@ async def test_a_link_of_other_types(lived, column, into, link):
 
 @pytest.mark.parametrize(("was", "word", "name"), [
     ("request_id ", "request_ie ", "TABLE attempts"),
+    ("stated_at ", "stated_et ", "TABLE taps"),
     ("new.raw_at", "new.raw_et", "TRIGGER taps_are_facts"),
     ("'unknown_badge'", "'unknown_bbdge'", "TRIGGER taps_unclaimed_are_kept"),
 ])  # fmt: skip
