@@ -19,7 +19,7 @@ from daemon.queue.opening import connect, explained, open_file, stopped_in_order
 from daemon.queue.recalling import recall
 from daemon.queue.salvage import finish, marker, salvage
 from daemon.queue.salvaged import Seen
-from daemon.queue.verify import altered_unfinished
+from daemon.queue.verify import altered_unfinished, end_follows
 from daemon.queue.wreck import Wreck, is_ours
 
 #: A schema further ahead than this is no newer version's but a damaged number.
@@ -87,6 +87,8 @@ def _examine(path: Path, copy: Copy) -> None:
         if schema_version(conn) != len(migrations()) or path.stat().st_size == 0:
             return
         behind = copy.examine(conn)
+        if not end_follows(conn):  # or the copy would be told of links that never were
+            raise DamagedError("the end of the chain is damaged")
         altered = altered_unfinished(conn)
         if altered:
             raise DamagedError(f"{len(altered)} punch(es) are not as they were stored ({', '.join(altered[:5])})")

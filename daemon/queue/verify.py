@@ -28,6 +28,7 @@ _LINKS = f"""
     FROM chain c LEFT JOIN punches p ON c.kind = 'punch' AND c.gone IS NULL AND p.seq = c.row_id
     LEFT JOIN taps t ON c.kind = 'tap' AND c.gone IS NULL AND t.id = c.row_id
     WHERE c.id > ? ORDER BY c.id LIMIT ?"""
+_END = "SELECT id, kind, why, row_id, digest, hash, gone FROM chain ORDER BY id DESC LIMIT 2"
 _LOOSE = """
     SELECT p.seq, p.id, p.user_id, p.occurred_at, c.id FROM punches p
     LEFT JOIN chain c ON c.id = p.link AND c.kind = 'punch' AND c.row_id = p.seq AND c.gone IS NULL
@@ -214,6 +215,18 @@ def altered_unfinished(conn: sqlite3.Connection) -> list[str]:
                       if chain.digest(row[-2], row[:-3]) != row[-1] or row[-3] not in _STATES]  # fmt: skip
             seq = rows[-1][1]
     return found
+
+
+def end_follows(conn: sqlite3.Connection) -> bool:
+    """Whether the last link follows from the one before it: what comes next is numbered and linked after it."""
+    with chain.as_it_stands(conn):
+        rows = conn.execute(_END).fetchall()
+    link_id, kind, why, row_id, digested, hashed, gone = rows[0] if rows else (0, "", "", 0, None, None, None)
+    if rows and (kind == "origin" or gone is not None):
+        return True
+    before_id, before = (rows[1][0], rows[1][5]) if len(rows) > 1 else (0, None)
+    right = chain.hashed(before, link_id, kind, why, row_id, digested) if before_id == link_id - 1 else b""
+    return right != b"" and bool(hashed == right)
 
 
 def unreadable(conn: sqlite3.Connection) -> list[str]:

@@ -256,3 +256,13 @@ def test_a_line_of_the_journal_that_damage_made_tells_nothing():
         assert list(_told(conn, 1.0, "employee.added", None, None)) == []  # type: ignore[arg-type]
     assert from_json(None) == {"unreadable": "None"}  # type: ignore[arg-type]
     assert iso("at nine") is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("what", ["id = 4301", "row_id = 99"])
+async def test_the_last_link_is_looked_at_before_anything_follows_it(lived, what):
+    """Or the copy would be told of links that never were, and a salvage would call lost what they stood for."""
+    folder, truth = lived
+    change(folder, f"UPDATE chain SET {what} WHERE id = (SELECT max(id) FROM chain)")
+    judged = await judge(folder, truth)
+    assert judged.report["copy_lines_unreadable"] == 0
+    whole(judged)
