@@ -154,7 +154,7 @@ def store_many(conn, count: int) -> None:
     """So many punches, delivered long ago, 10 s apart."""
     first = START - 900 * DAY
     tables = {
-        "taps": "i, 'front', '04A1', :at + i * 10, 1, 'b0', 1, NULL, 'accepted', NULL, 'old' || i, NULL",
+        "taps": "i, 'front', '04A1', :at + i * 10, 1, 'b0', 1, NULL, 'accepted', NULL, 'old' || i, NULL, NULL",
         "punches": "i, 'old' || i, i, '7', 'clock_in', :at + i * 10, :at + i * 10, 0.5, 1, :at + i * 10, 'b0', 1, 1, "
         "'front', '04A1', 'tap', NULL, NULL",
         "deliveries": "i, '7', :at + i * 10, 'delivered', NULL, NULL, 1, NULL, 'r' || i, 'clock_in', :at + i * 10 + 60",
