@@ -24,6 +24,7 @@ class Lane:
 
     `known` is False where that failed: its punches are not here, and it is loaded before it is planned. `elsewhere`: it
     is empty, and yet something of this person's is unfinished: it waits for its time, and is not delivery's to move.
+    `in_vain` is how many requests in a row two looks found to have done nothing.
     """
 
     user_id: str
@@ -33,8 +34,13 @@ class Lane:
     plan: Plan = field(default_factory=Plan)
     version: int = 0
     deferred_until: float = 0.0
+    in_vain: int = 0
     known: bool = True
     elsewhere: bool = False
+
+    def afresh(self) -> Lane:
+        """The same person's lane before it is loaded and planned anew."""
+        return Lane(self.user_id, [], None, deferred_until=self.deferred_until, in_vain=self.in_vain)
 
 
 class Board:
@@ -83,7 +89,15 @@ class Board:
         changed, old = self.dirty.pop(user_id), self.lanes.get(user_id)
         if old is None or not old.known:
             return Lane(user_id, [], None), True
-        return Lane(user_id, old.punches, old.max_shift_s, old.job_id, deferred_until=old.deferred_until), changed
+        lane = old.afresh()
+        lane.punches, lane.max_shift_s, lane.job_id = old.punches, old.max_shift_s, old.job_id
+        return lane, changed
+
+    def forgive(self) -> None:
+        """Let everybody go at once who was sent in vain, as if for the first time."""
+        for lane in self.lanes.values():
+            if lane.in_vain:
+                lane.in_vain, lane.deferred_until = 0, 0.0
 
     def unsettled(self, user_id: str) -> bool:
         """Whether something of this person's is unfinished, or may be."""
@@ -161,6 +175,10 @@ class Board:
             for entry in lane.punches
             if not entry.context and entry.punch.state is PunchState.PENDING
         )
+
+    def wanting(self) -> list[Lane]:
+        """All lanes that want a request."""
+        return [lane for lane in self.lanes.values() if lane.plan.request is not None]
 
     def readers(self) -> list[Lane]:
         """All lanes that wait for a read now."""

@@ -100,6 +100,8 @@ class Courier:
         attempt_id = await self._begin(lane, send, handed_over)
         if attempt_id is None:
             return {lane.user_id}
+        if not lane.in_vain:
+            self._gate.try_new()
         reply, _ = await self._way.request(send.step)
         punches = [entry.punch for entry in lane.punches if entry.punch.id in send.punch_ids]
         settlement = settle(send, punches, reply, self._timekeeper.server_now())
@@ -110,7 +112,7 @@ class Courier:
         else:
             await self._db.write(answered.write_down)
             await self.conclude(answered)
-        self._way.note(settlement.reach, reply, settlement.detail)
+        self._way.note(settlement.reach, reply, settlement.detail, wrote=True)
         suspected = await self._suspect(lane.user_id, send, settlement)
         return suspected if settlement.plain else {lane.user_id} | suspected
 
@@ -156,18 +158,21 @@ class Courier:
         if steps:
             shifts = tuple(step for step in steps if isinstance(step, RecordShift))
             assert len(shifts) == len(steps), "only completed shifts go together"
+            self._gate.try_new()
             reply, _ = await self._way.request(RecordShifts(shifts))
             outcome, at = settle_together(reply.outcome), self._timekeeper.now()
             if outcome is not None:
                 ended = {attempt_id: sends[user_id] for user_id, attempt_id in begun.items()}
                 pace = self._pacer.memory()
                 await self._db.write(lambda conn: storage.end_together(conn, ended, outcome, reply, at, pace))
-            self._way.note(reach_of(reply.outcome), reply, None)
+            self._way.note(reach_of(reply.outcome), reply, None, wrote=True)
         return set(sends)
 
     async def conclude(self, answered: Answered) -> None:
         """Learn and tell what an answer meant, after it was written down."""
         lane, settlement, at = answered.lane, answered.settlement, answered.at
+        if settlement.reach is Reach.ANSWERED:
+            lane.in_vain = 0
         if settlement.written is not None:
             self._knowledge.note_written(settlement.written, at)
         if settlement.defer_s:

@@ -8,13 +8,17 @@ from typing import Literal
 
 from daemon.delivery.pacer import backoff_s
 from daemon.delivery.settle import Reach
+from daemon.supervisor import Backoff
 
 DeliveryState = Literal["online", "offline", "halted", "paused"]
 
 #: A refused key or a wrong time clock is tried again this often (delivery.md, "halted").
 HALT_RETRY_S = 15 * 60
-#: Answers that prove nothing, in a row, until the way to the service counts as gone.
+#: Answers that prove nothing, in a row, until the way to the service counts as gone; what writes is counted apart.
 UNCLEAR_IS_OFFLINE = 2
+#: One person's punch that was sent in vain goes again at once so often, as lost answers are every day's; then it rests,
+#: twice as long each time, to the longest pause. That is 1 part in 140 of the time in which it can go live.
+AT_ONCE_AGAIN, REST_FIRST_S = 2, 30.0
 
 
 @dataclass(slots=True)
@@ -28,17 +32,27 @@ class Halt:
 
 
 class Gate:
-    """The state of the way to the service. Told of every answer; times are our best time, Unix seconds."""
+    """The state of the way to the service. Told of every answer; times are our best time, Unix seconds.
+
+    Requests that write have a pause of their own beside everybody's: where they are lost and reads are answered, each
+    one costs two reads more, and no read says anything of the next.
+    """
 
     def __init__(self, backoff_max_s: float, rng: random.Random) -> None:
         self.paused = False
         self.halt: Halt | None = None
-        self.detail: str | None = None
         self.offline_since: float | None = None
         self._failures = 0
+        self._detail: str | None = None
         self._given_up = False
         self._until = 0.0
         self._last_try_at = 0.0
+        #: Requests that wrote, in a row, without an answer, and nothing showed that one arrived; the last's words.
+        self._lost, self._lost_detail = 0, ""
+        self._writes_until = 0.0
+        self._last_write_at = 0.0
+        #: A new punch is here and was not tried: one may go this long after the last write. None: there is none.
+        self._new_wait_s: float | None = None
         self._afresh_at = float("-inf")
         self._backoff_max_s = backoff_max_s
         self._rng = rng
@@ -50,7 +64,19 @@ class Gate:
             return "paused"
         if self.halt is not None:
             return "halted"
-        return "online" if self.offline_since is None else "offline"
+        return "online" if self.offline_since is None and self._lost < UNCLEAR_IS_OFFLINE else "offline"
+
+    @property
+    def detail(self) -> str | None:
+        """Why it is offline; None while it is not, and after a first failure already the words of that."""
+        if self.offline_since is None and self._lost >= UNCLEAR_IS_OFFLINE:
+            return f"it answers reads, and nothing that records punches ({self._lost_detail})"
+        return self._detail
+
+    @property
+    def losing(self) -> bool:
+        """Whether the last request that wrote got no answer, and nothing showed since that one arrived."""
+        return self._lost > 0
 
     def ready_at(self, now: float) -> float:
         """When the next request may be tried; infinity while paused."""
@@ -61,26 +87,54 @@ class Gate:
             return max(now, self._until)
         return max(now, self.halt.retry_at, self._until)  # the way may be gone as well
 
-    def note(self, reach: Reach, detail: str | None, now: float) -> None:
-        """An answer, or the lack of one."""
+    def writes_at(self, now: float, *, new: bool = False) -> float:
+        """When the next request that writes may be tried, or one for a `new` punch; infinity while paused."""
+        self._writes_until = min(self._writes_until, now + self._backoff_max_s)
+        until = self._writes_until
+        if new and self._new_wait_s is not None:
+            until = min(until, self._last_write_at + self._new_wait_s)
+        return max(self.ready_at(now), until)
+
+    def note(self, reach: Reach, detail: str | None, now: float, *, wrote: bool = False) -> None:
+        """An answer, or the lack of one, to a read or to what `wrote`."""
         self._last_try_at = now
+        if wrote:
+            self._note_write(reach, detail or "no answer", now)
         given_up, self._given_up = self._given_up, False
         if given_up and reach in (Reach.UNREACHED, Reach.UNCLEAR):
             return  # it hung on the way that is gone, and says nothing of the one that is there now
         if reach in (Reach.UNREACHED, Reach.UNCLEAR, Reach.CERTIFICATE_TIME):
             self._failures += 1
             self._until = now + backoff_s(self._failures, self._backoff_max_s, self._rng)
-            self.detail = detail
+            self._detail = detail
             if self.offline_since is None and (reach is not Reach.UNCLEAR or self._failures >= UNCLEAR_IS_OFFLINE):
                 self.offline_since = now
             return
-        self._failures, self._until, self.offline_since, self.detail = 0, 0.0, None, None
+        self._failures, self._until, self.offline_since, self._detail = 0, 0.0, None, None
         if reach is Reach.KEY_REFUSED:
             self.halt_for("halted", detail or "the key was refused", now)
         elif reach is Reach.MISCONFIGURED:
             self.halt_for("misconfigured", detail or "wrong time clock", now)
         elif reach is Reach.ANSWERED:
             self.halt = None
+
+    def _note_write(self, reach: Reach, detail: str, now: float) -> None:
+        self._last_write_at = now
+        if reach is Reach.UNCLEAR:
+            self._lost, self._lost_detail = self._lost + 1, detail
+            self._writes_until = now + backoff_s(self._lost, self._backoff_max_s, self._rng)
+        elif reach not in (Reach.UNREACHED, Reach.CERTIFICATE_TIME):  # of these nothing arrived, and nothing was lost
+            self.write_arrived()
+
+    def write_arrived(self) -> None:
+        """One was answered, or a read shows what it did: they arrive."""
+        self._lost, self._writes_until = 0, 0.0
+
+    def rest_after_s(self, in_vain: int) -> float:
+        """How long one person's punch rests that was lost so often in a row."""
+        if in_vain <= AT_ONCE_AGAIN:
+            return 0.0
+        return Backoff(REST_FIRST_S, self._backoff_max_s).delay_s(in_vain - AT_ONCE_AGAIN, self._rng)
 
     def halt_for(self, code: str, detail: str, now: float) -> None:
         """Stop sending until `retry`, or a quarter of an hour."""
@@ -96,21 +150,31 @@ class Gate:
         `given_up`: a request that was out has just been given up, and its failure is no reason for a pause.
         """
         self._given_up = given_up
-        self._until = now + self._rng.uniform(0.0, spread_s)
+        self._until = self._writes_until = now + self._rng.uniform(0.0, spread_s)
         if not spread_s or now - self._afresh_at >= self._backoff_max_s:
-            self._failures, self._afresh_at = min(self._failures, 1), now
+            self._failures, self._lost, self._afresh_at = min(self._failures, 1), min(self._lost, 1), now
         if self.halt is not None:
             self.halt.retry_at = self._until
 
     def move(self, seconds: float) -> None:
         """Our clock was set ahead (negative: back): what is waited for comes no sooner and no later for it."""
         self._until, self._last_try_at = self._until + seconds, self._last_try_at + seconds
+        self._writes_until, self._last_write_at = self._writes_until + seconds, self._last_write_at + seconds
         self._afresh_at += seconds
         if self.offline_since is not None:
             self.offline_since += seconds
         if self.halt is not None:
             self.halt.since, self.halt.retry_at = self.halt.since + seconds, self.halt.retry_at + seconds
 
-    def hurry(self, not_before_s: float) -> None:
-        """A new punch is here: try again soon, but not sooner than this after the last try."""
+    def hurry(self, not_before_s: float, *, writes: bool = False) -> None:
+        """A person asks, or (`writes`) a new punch is here: try again soon, but not sooner than this after the last.
+
+        Of what writes that is the next one for a new punch alone: it shows whether everybody's are lost.
+        """
         self._until = min(self._until, self._last_try_at + not_before_s)
+        if writes:
+            self._new_wait_s = not_before_s
+
+    def try_new(self) -> None:
+        """A request for a new punch leaves: the next one for such a punch waits as all do."""
+        self._new_wait_s = None

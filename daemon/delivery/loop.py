@@ -82,6 +82,7 @@ class Delivery:
             policy=policy,
             knowledge=self._knowledge,
             outlook=self._outlook,
+            gate=self.gate,
             alarms=alarms,
             teller=self._teller,
         )
@@ -183,7 +184,7 @@ class Delivery:
             self._probing.hurry()
         else:
             self._planning.board.mark(user_id)
-            self.gate.hurry(HURRY_S)
+            self.gate.hurry(HURRY_S, writes=True)
         self._news.set()
 
     def people_changed(self) -> None:
@@ -205,6 +206,7 @@ class Delivery:
             self._knowledge.forget(user_id)
         self._outlook.hurry(self._timekeeper.now())
         self._planning.allow_reads()
+        self._planning.board.forgive()
         self.gate.retry(self._timekeeper.now())
         self.wake()
         self._probing.hurry(asked=True)
@@ -326,11 +328,11 @@ class Delivery:
             await self._probing.probe()
             return 0.0
         expired_at = self.pacer.ready_at(now, live=False)
-        lane = self._planning.board.best(expired_too=expired_at <= now)
+        lane, writes_at = self._serving.next_lane(now, expired_too=expired_at <= now)
         if lane is None and expired_at <= now and await self._idle.read(now):
             return 0.0
         if lane is None:
-            return self._rest(expired_at if expired_at > now else float("inf"), now)
+            return self._rest(min(expired_at if expired_at > now else float("inf"), writes_at), now)
         await self._planning.for_one(lane, self._serving.serve(lane))
         return 0.0
 

@@ -6,7 +6,7 @@ One person's trouble stays theirs: a fault of ours while planning them puts thei
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -14,13 +14,14 @@ from daemon.alarms import Alarms
 from daemon.clock import Timekeeper
 from daemon.delivery import storage
 from daemon.delivery.board import Board, Lane
+from daemon.delivery.gate import Gate
 from daemon.delivery.knowledge import Knowledge
 from daemon.delivery.outlook import Outlook
-from daemon.delivery.plan import Plan
+from daemon.delivery.plan import Plan, Verdict
 from daemon.delivery.planner import plan_lane
-from daemon.delivery.policy import Moment, Policy
+from daemon.delivery.policy import LAST_TRY_S, Moment, Policy
 from daemon.delivery.teller import Teller
-from daemon.model import Punch
+from daemon.model import Punch, PunchState
 from daemon.queue.database import Database
 from daemon.supervisor import contained
 from daemon.timesheets.timesheet import Budget
@@ -32,6 +33,8 @@ MOVES_MAX = 16
 FAILED_AGAIN_S = 900.0
 #: A key that may not read the timesheet is tried again this often.
 READS_AGAIN_S = 3600.0
+#: What a look-up says of a request without an answer that arrived.
+_ARRIVED = ("found", "found_changed", "closed_another_shift")
 #: With so many requests left in the day nobody needs to count what waits.
 PLENTY = 2000
 #: Below that it is counted the less often, the more there is to count: this long later for each punch.
@@ -49,11 +52,12 @@ class Planning:
         policy: Policy,
         knowledge: Knowledge,
         outlook: Outlook,
+        gate: Gate,
         alarms: Alarms,
         teller: Teller,
     ) -> None:
         self._db, self._timekeeper, self._alarms, self._teller = db, timekeeper, alarms, teller
-        self._knowledge, self._outlook = knowledge, outlook
+        self._knowledge, self._outlook, self._gate = knowledge, outlook, gate
         #: The rules in force: the owner's, and what the service lets us do meanwhile.
         self.policy = policy
         self.board = Board()
@@ -98,8 +102,7 @@ class Planning:
             planned = {entry.punch.id: entry.punch.state for entry in lane.punches}
             await self._db.write(partial(storage.apply, verdicts=plan.verdicts, planned=planned, at=now))
             await self._teller.verdicts(lane.user_id, plan.verdicts, now)
-            if any(verdict.attempt_outcome == "absent" for verdict in plan.verdicts):
-                self.sent_again[lane.user_id] = (now, min(entry.punch.occurred_at for entry in lane.punches))
+            self._note_looked_up(lane, plan.verdicts, now)
             await self._load(lane)
         if plan.request is not None and lane.deferred_until > self._timekeeper.now():
             plan = replace(plan, request=None, wake_at=lane.deferred_until)
@@ -109,7 +112,7 @@ class Planning:
 
     async def replan(self, lane: Lane, stored: storage.Stored) -> None:
         """Plan a lane again that was just loaded."""
-        fresh = Lane(lane.user_id, [], None, deferred_until=lane.deferred_until)
+        fresh = lane.afresh()
         self._put(fresh, stored)
         await self.plan(fresh)
 
@@ -181,7 +184,30 @@ class Planning:
             self.all_dirty = True
         self.reads_again_at = float("inf")
 
+    def expires_at(self, tapped_at: float) -> float:
+        """When what was tapped then leaves the service's reach, by our best time; infinity where nothing ever does."""
+        return tapped_at + self.policy.reach_s - self._timekeeper.server_ahead_s
+
     # --- one lane
+
+    def _note_looked_up(self, lane: Lane, verdicts: Sequence[Verdict], now: float) -> None:
+        """What reads showed of requests without an answer: whether any arrive, and who waits before the next."""
+        if any(verdict.attempt_outcome in _ARRIVED for verdict in verdicts):
+            lane.in_vain = 0
+            with self._teller.watching(self._gate):
+                self._gate.write_arrived()
+        if not any(verdict.attempt_outcome == "absent" for verdict in verdicts):
+            return
+        oldest_at = min(entry.punch.occurred_at for entry in lane.punches)
+        self.sent_again[lane.user_id] = (now, oldest_at)
+        lane.in_vain += 1
+        again_at = now + self._gate.rest_after_s(lane.in_vain)
+        waiting = {verdict.punch_id for verdict in verdicts if verdict.state is PunchState.PENDING}
+        for entry in lane.punches:
+            expires_at = self.expires_at(entry.punch.occurred_at)
+            if entry.punch.id in waiting and expires_at > now:
+                again_at = min(again_at, max(now, expires_at - LAST_TRY_S))
+        lane.deferred_until = max(lane.deferred_until, again_at)
 
     async def _load_and_plan(self, lane: Lane) -> None:
         await self._load(lane)

@@ -27,6 +27,8 @@ FORGOTTEN_S = 15 * 86400
 CLOSE_WITHIN_S = 30
 #: Where the owner allows one request a minute no update could follow its read as fast.
 CLOSE_WITHIN_SLOW_S = 120
+#: No pause after lost requests keeps a punch back in the last minute of the service's reach: time for one more try.
+LAST_TRY_S = 60
 #: A clock-out that waits for a clock-in made elsewhere is looked for again after at least this long, then ever later.
 LOOK_AGAIN_MIN_S = 60
 

@@ -17,6 +17,7 @@ from daemon.delivery.looks import Looks
 from daemon.delivery.pacer import Pacer
 from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planning import Planning
+from daemon.delivery.policy import LAST_TRY_S
 from daemon.delivery.probing import Probing
 from daemon.delivery.storage import Stored
 from daemon.timesheets.timesheet import BATCH_PEOPLE_MAX
@@ -40,6 +41,37 @@ class Serving:
         self._looks, self._probing, self._gate, self._pacer = looks, probing, gate, pacer
         #: The lane of the last answer, planned again while the next request is out.
         self._aside: asyncio.Task[None] | None = None
+
+    def next_lane(self, now: float, *, expired_too: bool) -> tuple[Lane | None, float]:
+        """The lane whose request goes next, and when one that waits for the pause of writes may (infinity: none does).
+
+        While what writes is lost, who was least often sent in vain is tried next: whose requests alone are lost keep
+        nobody from showing that others arrive.
+        """
+        best = self._planning.board.best(expired_too=expired_too)
+        if best is None or not self._gate.losing:
+            return best, float("inf")
+        wanting = [lane for lane in self._planning.board.wanting() if expired_too or not lane.plan.expired]
+        writes_at = self._gate.writes_at(now)
+        if writes_at <= now:
+            if not isinstance(best.plan.request, Send):
+                return best, float("inf")
+            sends = [lane for lane in wanting if isinstance(lane.plan.request, Send)]
+            return min(sends, key=lambda lane: (lane.in_vain, *_by_age(lane))), float("inf")
+        times = [(self._allowed_at(lane, now), lane) for lane in wanting]
+        allowed = [lane for at, lane in times if at <= now]
+        return min(allowed, key=_by_age, default=None), min(at for at, _ in times)
+
+    def _allowed_at(self, lane: Lane, now: float) -> float:
+        """When a lane's request may go while what writes is lost.
+
+        Not only after the pause: a read may, one new punch, and what has its last minute in the service's reach.
+        """
+        if isinstance(lane.plan.request, Read):
+            return now
+        expires_at = self._planning.expires_at(lane.plan.due)
+        last_at = float("inf") if lane.plan.expired or expires_at <= now else expires_at - LAST_TRY_S
+        return min(last_at, self._gate.writes_at(now, new=not lane.in_vain))
 
     async def serve(self, lane: Lane) -> None:
         """Carry out the one request a lane wants, judged at the moment of sending."""
@@ -88,7 +120,7 @@ class Serving:
         due = (board.next_wake() or float("inf"), planning.reads_again_at)
         if planning.all_dirty or board.dirty or min(due) <= now or self._probing.wanted(now):
             return None
-        if max(self._gate.ready_at(now), self._pacer.ready_at(now, live=True)) > now:
+        if max(self._gate.writes_at(now), self._pacer.ready_at(now, live=True)) > now:
             return None
         lane = board.best(expired_too=self._pacer.ready_at(now, live=False) <= now)
         if lane is None or not isinstance(lane.plan.request, Send) or not lane.plan.request.alone:
@@ -119,3 +151,8 @@ class Serving:
             await self._planning.replan(last.lane, stored)
 
         self._aside = asyncio.create_task(self._planning.for_one(last.lane, follow()))
+
+
+def _by_age(lane: Lane) -> tuple[bool, float, str]:
+    """What can still expire first, oldest first."""
+    return lane.plan.expired, lane.plan.due, lane.user_id

@@ -25,7 +25,7 @@ def status_of(
     gate: Gate, budget: Budget | None, snapshot_at: float | None, last_delivery_at: float | None, now: float
 ) -> DeliveryStatus:
     """Put it together from what the loop knows."""
-    next_try, halt = gate.ready_at(now), gate.halt
+    next_try, halt = gate.writes_at(now), gate.halt
     return DeliveryStatus(
         state=gate.state,
         detail=halt.detail if halt else gate.detail,

@@ -69,8 +69,8 @@ class Way:
             self.note(reach, reply, None)
         return reply
 
-    def note(self, reach: Reach, reply: Reply, detail: str | None) -> None:
-        """What an answer says about the way to the service."""
+    def note(self, reach: Reach, reply: Reply, detail: str | None, *, wrote: bool = False) -> None:
+        """What an answer, to a read or to what `wrote`, says about the way to the service."""
         now = self._timekeeper.now()
         if reach is Reach.THROTTLED:
             if reply.status is None:  # nothing left, nothing was answered
@@ -78,7 +78,7 @@ class Way:
             self._teller.throttled(self._pacer.blocked_until)
         words = detail or getattr(reply.outcome, "why", None) or getattr(reply.outcome, "detail", None)
         with self._teller.watching(self._gate):
-            self._gate.note(reach, words, now)
+            self._gate.note(reach, words, now, wrote=wrote)
         if reach is Reach.CERTIFICATE_TIME and not self._timekeeper.trusted:
             remedy = "The kiosk's clock is probably wrong: let it reach a time server."
             self._alarms.set("certificate_time", f"Cannot verify the service's certificate: {words}. {remedy}")

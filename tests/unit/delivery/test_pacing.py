@@ -267,6 +267,64 @@ def test_offline_backs_off_and_a_new_punch_hurries_it():
     assert (gate.state, gate.ready_at(NOW + 20)) == ("online", NOW + 20)
 
 
+def test_what_writes_pauses_longer_each_time_though_reads_are_answered():
+    """Lost, and a read answered after each: writes wait longer each time, reads do not; status says what is so."""
+    gate, pauses, now = Gate(300, random.Random(1)), [], NOW
+    for number in range(12):
+        gate.note(Reach.UNCLEAR, "no answer", now, wrote=True)
+        pauses.append(gate.writes_at(now) - now)
+        gate.note(Reach.ANSWERED, None, now + 1)
+        assert gate.ready_at(now + 1) == now + 1
+        assert gate.state == ("offline" if number else "online")
+        now = gate.writes_at(now + 300)
+    assert pauses[0] <= 1 < pauses[3] <= 8 < pauses[6] <= 64
+    assert all(150 <= pause <= 300 for pause in pauses[9:])
+    assert "reads" in (gate.detail or "")
+    gate.note(Reach.UNREACHED, "no route", now, wrote=True)  # nothing left the box: no loss, and no arrival either
+    gate.note(Reach.ANSWERED, None, now + 1)
+    assert gate.state == "offline"
+    gate.note(Reach.ANSWERED, None, now + 2, wrote=True)
+    assert (gate.state, gate.detail, gate.writes_at(now + 2)) == ("online", None, now + 2)
+
+
+def test_one_new_punch_waits_for_no_pause_of_those_that_were_lost():
+    """Five seconds after the last try, and once: it shows whether everybody's are lost."""
+    gate = Gate(300, random.Random(1))
+    for number in range(10):
+        gate.note(Reach.UNCLEAR, "no answer", NOW + number, wrote=True)
+    gate.note(Reach.ANSWERED, None, NOW + 10)
+    gate.hurry(5.0)
+    assert gate.writes_at(NOW + 11, new=True) > NOW + 100
+    gate.hurry(5.0, writes=True)
+    assert gate.writes_at(NOW + 11, new=True) == NOW + 14
+    assert gate.writes_at(NOW + 11) > NOW + 100
+    gate.try_new()
+    assert gate.writes_at(NOW + 11, new=True) > NOW + 100
+
+
+def test_the_pause_of_what_writes_moves_with_the_clock_and_ends_where_a_person_asks():
+    """Set back by hours it is no longer than it was; `sync now` ends it, and a link that changes does."""
+    for spread_s in (0.0, 0.8):
+        gate = Gate(300, random.Random(1))
+        for number in range(10):
+            gate.note(Reach.UNCLEAR, "no answer", NOW + number, wrote=True)
+        gate.note(Reach.ANSWERED, None, NOW + 10)
+        until = gate.writes_at(NOW + 10)
+        gate.move(-7200)
+        assert gate.writes_at(NOW + 10 - 7200) == until - 7200
+        gate.retry(NOW + 11 - 7200, spread_s=spread_s)
+        assert gate.writes_at(NOW + 11 - 7200) <= NOW + 11 - 7200 + spread_s
+
+
+def test_who_was_sent_in_vain_goes_again_twice_at_once_and_then_rests():
+    """Lost answers are every day's; a third loss in a row is not, and costs half a minute, in the end five."""
+    gate = Gate(300, random.Random(1))
+    rests = [gate.rest_after_s(in_vain) for in_vain in range(1, 12)]
+    assert rests[:2] == [0, 0]
+    assert 15 <= rests[2] <= 30 <= rests[3] <= 60
+    assert all(150 <= rest <= 300 for rest in rests[6:])
+
+
 def test_a_link_that_flaps_is_tried_once_a_change_and_does_not_begin_the_pauses_anew_each_time():
     """The first change after a quiet while begins them anew: a link is often up before anything can be reached."""
     gate = Gate(300.0, random.Random(1))
