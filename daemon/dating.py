@@ -34,7 +34,24 @@ def differs(true_at: float, punch: Punch) -> bool:
 
 def told(true_at: float) -> str:
     """What the uninterrupted clock says, for people."""
-    return f"by the uninterrupted clock it was {datetime.fromtimestamp(true_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"by the uninterrupted clock it was {_utc(true_at)}"
+
+
+def settles_direction(punch: Punch) -> str:
+    """What a person does for a punch in review of which nobody knows whether it is in or out."""
+    if not punch.time_known:
+        return f"Give its time, which decides that: punchctl review resolve {punch.id} --time T"
+    discard = f"discard it: punchctl review discard {punch.id} --reason TEXT"
+    if is_wrong(punch):
+        return f"Look at the timesheet, then {discard}"
+    return (
+        f"Confirm its own time, and the person's punches before it decide that: punchctl review resolve {punch.id} "
+        f"--time {_utc(punch.second)}; or look at the timesheet, then {discard}"
+    )
+
+
+def _utc(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def refuse_wrong(punch: Punch, what: str) -> None:

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from daemon.dating import is_wrong, refuse_wrong
+from daemon.dating import is_wrong, refuse_wrong, settles_direction
 from daemon.delivery.plan import Send, Verdict
 from daemon.delivery.policy import FORGOTTEN_S
 from daemon.delivery.reviewing import rested
@@ -165,7 +165,9 @@ def retry(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float, by: str
                 f"take it as it is: punchctl review resolve {punch_id} --accept-server"
             )
         if punch.direction is None:
-            raise RefusedError(f"Cannot retry {punch_id}: whether it is in or out is not known. {_settles(punch)}")
+            raise RefusedError(
+                f"Cannot retry {punch_id}: whether it is in or out is not known. {settles_direction(punch)}"
+            )
         entry = deliveries.find_lane_punch(conn, punch_id)
         if punch.reason == "outcome_unclear" and entry is not None and entry.outcome_unknown and entry.attempt:
             deliveries.end_attempt(conn, entry.attempt.id, "absent", at=at, detail=f"{punch.detail}; not it: {by}")
@@ -178,13 +180,6 @@ def retry(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float, by: str
             deliveries.release(conn, punch_id, at=at, by=by)
         records.journal(conn, at, by, "review.retried", punch_id)
     return [_existing(conn, punch_id) for punch_id in punch_ids]
-
-
-def _settles(punch: Punch) -> str:
-    """What gives a punch its direction."""
-    if not punch.time_known:
-        return f"Give its time, which decides that: punchctl review resolve {punch.id} --time T"
-    return f"Look at the timesheet, then discard it: punchctl review discard {punch.id} --reason TEXT"
 
 
 def discard(conn: sqlite3.Connection, punch_id: str, why: str, at: float, by: str) -> Punch:

@@ -10,7 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from daemon.clock import Timekeeper, moved
-from daemon.dating import refuse_wrong
+from daemon.dating import is_wrong, refuse_wrong, settles_direction
 from daemon.errors import InvalidInputError, NotFoundError, RefusedError
 from daemon.intake.ids import new_id
 from daemon.intake.intake import Intake
@@ -105,6 +105,10 @@ def _open_punch(conn: sqlite3.Connection, punch_id: str) -> Punch:
 def _missing_punch(case: _Case, direction: Direction) -> tuple[Resolved, list[Punch]]:
     """Add the other half of a shift and let both go."""
     punch, at = case.punch, case.at
+    if punch.direction is None and punch.state is PunchState.REVIEW:
+        raise RefusedError(
+            f"Cannot add a {direction} to {punch.id}: whether it is in or out is not known. {settles_direction(punch)}"
+        )
     if punch.direction is not direction.other:
         word = "a clock-in" if direction is Direction.CLOCK_OUT else "a clock-out"
         raise RefusedError(f"Cannot add a {direction} to {punch.id}: it is not {word}.")
@@ -139,16 +143,20 @@ def _true_time(case: _Case) -> tuple[Resolved, list[Punch]]:
         if punch.direction is not None:
             _release(case, "review.resolved", {"time": case.at})
         else:
-            if punch.state is PunchState.REVIEW:  # salvaged: what hangs on a time is decided of what is held
-                reason = "earlier_punch_undecided"
-                set_state(
-                    case.conn, punch.id, PunchState.HELD, at=case.desk.now, by=case.by, reason=reason,
-                    detail=punch.detail,
-                )  # fmt: skip
-            journal(case.conn, case.desk.now, case.by, "review.resolved", punch.id, {"time": case.at})
+            _leave_to_the_lane(case)
         return Resolved(_again(case)), settle(case.conn, case.desk)
     if punch.direction is None:
-        raise RefusedError(f"Cannot resolve {punch.id}: it waits for an earlier punch. Give that one its time first.")
+        if punch.state is PunchState.HELD:
+            raise RefusedError(
+                f"Cannot resolve {punch.id}: it waits for an earlier punch. Give that one its time first."
+            )
+        if int(case.at) != punch.second or is_wrong(punch):
+            raise RefusedError(
+                f"Cannot resolve {punch.id} so: its time is known, and whether it is in or out is not. "
+                f"{settles_direction(punch)}"
+            )
+        _leave_to_the_lane(case)
+        return Resolved(_again(case)), settle(case.conn, case.desk)
     entry = find_lane_punch(case.conn, punch.id)
     if entry is not None and entry.outcome_unknown:
         raise RefusedError(
@@ -168,6 +176,14 @@ def _true_time(case: _Case) -> tuple[Resolved, list[Punch]]:
     )
     journal(case.conn, case.desk.now, case.by, "review.resolved", punch.id, {"time": case.at, "added": added.id})
     return Resolved(_again(case), added), []
+
+
+def _leave_to_the_lane(case: _Case) -> None:
+    """Its time is settled; its direction is decided by the punches before it, as of all that are held for that."""
+    punch, now, reason = case.punch, case.desk.now, "earlier_punch_undecided"
+    if punch.state is PunchState.REVIEW:  # salvaged
+        set_state(case.conn, punch.id, PunchState.HELD, at=now, by=case.by, reason=reason, detail=punch.detail)
+    journal(case.conn, now, case.by, "review.resolved", punch.id, {"time": case.at})
 
 
 def _add(case: _Case, direction: Direction) -> Punch:

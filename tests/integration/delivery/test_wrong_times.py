@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,22 @@ def test_a_wrong_second_may_be_stated_all_the_same(tmp_path: Path, state: str, r
     on_bench(tmp_path, story)
 
 
+def test_a_confirmed_time_goes_the_way_that_the_punch_before_it_says(tmp_path: Path) -> None:
+    """Salvaged without a direction, after a clock-in: confirmed it is the clock-out, and looked up before it goes."""
+
+    async def story(bench: Bench) -> None:
+        came = await bench.punch(ANNA, "clock_in", ago_s=5 * HOUR)
+        await asyncio.sleep(60)
+        punch = await waits(bench, None, "review", "salvaged", detail=SALVAGED)
+        seconds = {one.id: one.second for one in await bench.punches()}
+        await decisions(bench).resolve(punch, time=seconds[punch], by="uid:0")
+        assert await bench.state(punch) == ("in_flight", None)
+        await asyncio.sleep(600)
+        assert bench.sheet() == [(ANNA, seconds[came], seconds[punch])]
+
+    on_bench(tmp_path, story)
+
+
 @pytest.mark.parametrize(("state", "reason"), WRONG, ids=lambda word: word)
 def test_the_timesheets_word_and_a_discard_end_a_wrong_second(tmp_path: Path, state: str, reason: str) -> None:
     """Neither sends anything."""
@@ -131,18 +148,23 @@ def test_no_decision_but_a_time_lets_an_unknown_second_go(
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("form", FORMS)
 def test_no_decision_sends_what_goes_neither_in_nor_out(tmp_path: Path, form: str, known: bool) -> None:
-    """Salvaged without a direction: refused with the remedy; its time, where that is what lacks, decides it."""
+    """Salvaged without a direction: refused with the remedy; its time, given or confirmed, lets its lane decide it."""
 
     async def story(bench: Bench) -> None:
         punch = await waits(bench, None, "review", "salvaged", known=known, detail=SALVAGED)
-        with pytest.raises(RefusedError, match="--reason TEXT" if known and form == "retry" else "--time|not a clock"):
+        (own,) = [one.second for one in await bench.punches()]
+        stamp = f"{datetime.fromtimestamp(own, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        remedy = rf"resolve {punch} --time {stamp}; .*--reason TEXT" if known else rf"resolve {punch} --time T$"
+        with pytest.raises(RefusedError, match=remedy):
             await decide(bench, form, punch, "clock_in")
+        at = own if known else bench.second(2 * HOUR)
+        if known:
+            with pytest.raises(RefusedError, match=rf"its time is known, .*{remedy}"):
+                await decisions(bench).resolve(punch, time=own + 60, by="uid:0")
         assert await bench.state(punch) == ("review", "salvaged")
-        if not known:
-            at = bench.second(2 * HOUR)
-            await decisions(bench).resolve(punch, time=at, by="uid:0")
-            await asyncio.sleep(600)
-            assert bench.sheet() == [(ANNA, at, None)]
+        await decisions(bench).resolve(punch, time=at, by="uid:0")
+        await asyncio.sleep(600)
+        assert bench.sheet() == [(ANNA, at, None)]
 
     on_bench(tmp_path, story)
 
