@@ -85,7 +85,9 @@ def _unobstructed(walk: Walk, index: int) -> bool:
         return view.overlapping(start, end) is None
     if reason == "already_open":
         # Sent again for what a narrower read does not show, it would be refused again, and read up on, for ever.
-        seen_whole = view.covers(punch.second - FORGOTTEN_S) and not (punch.detail or "").endswith(NOT_SHOWN)
+        # Never shown at all it may have ended before the look: worth one more try, after which it would go on for ever.
+        unexplained = (punch.detail or "").endswith(NOT_SHOWN) and punch.attempts > 1
+        seen_whole = view.covers(punch.second - FORGOTTEN_S) and not unexplained
         # One begun since is in its way as well, also when it has ended: that shift is the one that was worked.
         worked = view.finished(punch.second, walk.reaches_to(index)) is not None or walk.has_left(index)
         return seen_whole and view.open_at_all() is None and not worked

@@ -221,10 +221,12 @@ def end_follows(conn: sqlite3.Connection) -> bool:
     """Whether the last link follows from the one before it: what comes next is numbered and linked after it."""
     with chain.as_it_stands(conn):
         rows = conn.execute(_END).fetchall()
-    link_id, kind, why, row_id, digested, hashed, gone = rows[0] if rows else (0, "", "", 0, None, None, None)
-    if rows and (kind == "origin" or gone is not None):
+    if not rows:
+        return False
+    link_id, kind, why, row_id, digested, hashed, gone = rows[0]
+    if kind == "origin" or gone is not None:
         return True
-    before_id, before = (rows[1][0], rows[1][5]) if len(rows) > 1 else (0, None)
+    before_id, before = (rows[1][0], rows[1][5]) if len(rows) > 1 else (0, b"")
     right = chain.hashed(before, link_id, kind, why, row_id, digested) if before_id == link_id - 1 else b""
     return right != b"" and bool(hashed == right)
 

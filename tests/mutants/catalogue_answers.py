@@ -44,6 +44,7 @@ MUTANTS = (
         file=_COURIER,
         before="attempt_id = await self._begin(lane, send, handed_over)\n"
         "        if attempt_id is None:\n            return {lane.user_id}\n"
+        "        if not lane.in_vain:\n            self._gate.try_new()\n"
         "        reply, _ = await self._way.request(send.step)\n",
         after="reply, _ = await self._way.request(send.step)\n"
         "        attempt_id = await self._begin(lane, send, handed_over)\n"
