@@ -81,10 +81,11 @@ class Serving:
             return
         request = lane.plan.request
         if isinstance(request, Send):
-            mates = [lane] if request.alone else board.together(lane, BATCH_PEOPLE_MAX)
+            mates = [lane] if request.alone else await self._mates(lane)
             people = await self._send(lane, request) if len(mates) == 1 else await self._send_together(lane, mates)
         elif isinstance(request, Read):
             await self.finish_last()
+            await self._mates(lane)  # what was read for them may be as old
             board.note_request(lane)
             people, may_read = await self._looks.read(request, board.readers())
             if not may_read:
@@ -96,6 +97,15 @@ class Serving:
             return
         for user_id in sorted(people):  # equal histories go on alike
             board.mark(user_id)
+
+    async def _mates(self, lane: Lane) -> list[Lane]:
+        """The lanes whose requests may go together, that of `lane` first, each judged at the moment of sending as well:
+        what was read for them may be hours old by now, through an outage or a spent day."""
+        board = self._planning.board
+        for mate in board.together(lane, BATCH_PEOPLE_MAX):
+            if mate is not lane:
+                await self._planning.for_one(mate, self._planning.plan(mate))
+        return board.together(lane, BATCH_PEOPLE_MAX)
 
     async def _send(self, lane: Lane, request: Send) -> set[str]:
         self._planning.board.note_request(lane)

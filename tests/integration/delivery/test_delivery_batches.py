@@ -95,3 +95,29 @@ def test_a_crash_while_several_shifts_are_out_doubles_none(tmp_path: Path) -> No
         assert bench.requests().count(CREATE) == 1
 
     on_bench(tmp_path, story)
+
+
+@pytest.mark.parametrize("typed_in", [(BOB,), (ANNA, CARL)], ids=["a mate's", "the first one's and a mate's"])
+def test_what_was_typed_in_through_an_outage_is_seen_for_each_of_them(
+    tmp_path: Path, typed_in: tuple[str, ...]
+) -> None:
+    """Read, then three hours without a network: none goes along by what was read before it."""
+
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(1)
+        bench.sandbox.faults.set(kind=Kind.REFUSE, path="*/time-activities", method="POST", count=1)
+        wanted = await yesterday(bench)
+        await asyncio.sleep(0.3)
+        assert bench.requests("time-activities") == ["GET time-activities"]
+        bench.sandbox.cable.cut()
+        await asyncio.sleep(3 * HOUR)
+        theirs = [(person, start + 60, end + 60) for person, start, end in wanted if person in typed_in and end]
+        for person, start, end in theirs:
+            bench.sandbox.manager.add_shift(person, start, end)
+        bench.sandbox.cable.restore()
+        await asyncio.sleep(15 * 60)
+        assert sorted(bench.sheet()) == sorted(theirs + [row for row in wanted if row[0] not in typed_in])
+        reasons = {p.user_id: p.reason for p in await bench.punches()}
+        assert reasons == {p: "overlaps_existing_shift" if p in typed_in else None for p in (ANNA, BOB, CARL)}
+
+    on_bench(tmp_path, story)
