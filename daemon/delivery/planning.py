@@ -20,6 +20,7 @@ from daemon.delivery.outlook import Outlook
 from daemon.delivery.plan import Plan, Verdict
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import LAST_TRY_S, Moment, Policy
+from daemon.delivery.settle import FUTURE_LEEWAY_S
 from daemon.delivery.teller import Teller
 from daemon.model import Punch, PunchState
 from daemon.queue.database import Database
@@ -104,7 +105,9 @@ class Planning:
             await self._teller.verdicts(lane.user_id, plan.verdicts, now)
             self._note_looked_up(lane, plan.verdicts, now)
             await self._load(lane)
-        if plan.request is not None and lane.deferred_until > self._timekeeper.now():
+        now = self._timekeeper.now()  # no pause is longer, by whatever clock it was begun
+        lane.deferred_until = min(lane.deferred_until, now + max(self.policy.backoff_max_s, FUTURE_LEEWAY_S + 1))
+        if plan.request is not None and lane.deferred_until > now:
             plan = replace(plan, request=None, wake_at=lane.deferred_until)
         self.board.put(lane, plan)
         if not lane.punches and not lane.elsewhere:

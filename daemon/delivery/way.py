@@ -42,7 +42,7 @@ class Way:
         self._one = asyncio.Lock()
 
     async def request(self, step: Step, *, at_any_rate: bool = False) -> tuple[Reply, float]:
-        """One request; the reply, and our best time when it left.
+        """One request; the reply, and our best time when it left, by the clock as it is now.
 
         Throttled, without a status, where the budget does not let it leave any more (unless `at_any_rate`): between the
         plan and this moment a person's read went, and was refused for the budget or took the last of it.
@@ -91,18 +91,18 @@ class Way:
 
     async def _request_alone(self, step: Step) -> tuple[Reply, float]:
         sent = self._timekeeper.evidence()
-        sent_at = self._timekeeper.best(sent).at
+        sent_at, stepped_s = self._timekeeper.best(sent).at, self._timekeeper.stepped_s
         self._pacer.note_sent(sent_at)
         reply = await self._timesheet.carry_out(step)
-        self._follow_the_clock()  # before anything is noted by it
         if reply.server_date is not None:
             self._timekeeper.note_server_date(reply.server_date, sent, self._timekeeper.evidence())
+        self._follow_the_clock()  # before anything is noted by it; that Date may have set it as well
         self._pacer.note_budget(reply.budget, self._timekeeper.apart_s)
         if isinstance(reply.outcome, Throttled):
             await self._note_throttled(reply.outcome, step)
         elif reply.status is not None:
             self._pacer.note_served()
-        return reply, sent_at
+        return reply, sent_at + self._timekeeper.stepped_s - stepped_s
 
     async def _note_throttled(self, outcome: Throttled, step: Step) -> None:
         now = self._timekeeper.now()

@@ -97,6 +97,49 @@ def test_a_view_of_a_clock_that_ran_ahead_says_nothing_of_what_comes_after(tmp_p
     on_bench(tmp_path, story, policy=Policy(snapshots=True))
 
 
+@pytest.mark.parametrize("set_by", [-25, 25])
+def test_a_view_is_as_old_as_it_is_though_the_clock_was_set_while_it_was_read(tmp_path: Path, set_by: int) -> None:
+    """Set while the answer is on its way: what Anna did after it was made does not pass for seen, nor for unseen."""
+
+    async def story(bench: Bench) -> None:
+        shift = bench.sandbox.manager.add_shift(ANNA, bench.second(2 * HOUR))
+        bench.clock.step(-set_by)
+        await asyncio.sleep(120)
+        bench.sandbox.faults.set(path="*/time-activities", delay_s=2.0, when="after", count=1)
+        await bench.delivery.sync_now()
+        await asyncio.sleep(1)
+        bench.clock.step(set_by)
+        await asyncio.sleep(3)
+        seen = bench.delivery.seen(ANNA)
+        assert seen is not None
+        assert 3 <= bench.clock.true_now - seen[0].requested_at <= 5
+        bench.sandbox.manager.edit_shift(shift.id, end=bench.second(1))
+        out = await bench.punch(ANNA, "clock_out")
+        await asyncio.sleep(60)
+        assert await bench.state(out) == ("held", "waiting_for_clock_in")
+        assert "POST clock-out" not in bench.requests()
+
+    on_bench(tmp_path, story, policy=Policy(snapshots=True))
+
+
+def test_nobodys_rest_is_longer_than_the_longest_pause_by_whatever_clock_it_was_begun(tmp_path: Path) -> None:
+    """The clock is set back by a month while a lane is loaded, so that nobody moves what that lane waits for."""
+
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(60)
+        await bench.delivery.pause(by="test")
+        punch = await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(1)
+        (lane,) = bench.delivery._planning.board.lanes.values()
+        lane.deferred_until = bench.clock.true_now + 30 * DAY
+        await bench.delivery.resume(by="test")
+        bench.delivery.wake(ANNA)
+        await asyncio.sleep(bench.policy.backoff_max_s + 10)
+        assert await bench.state(punch) == ("delivered", None)
+
+    on_bench(tmp_path, story)
+
+
 def test_no_kept_throttle_outlasts_two_days() -> None:
     """Kept before a restart by a clock that was years ahead: the next start asks."""
     pacer, now = Pacer(60, 100), 1_700_000_000.0
