@@ -131,6 +131,21 @@ def test_a_key_that_may_not_read_still_punches(tmp_path: Path) -> None:
     on_bench(tmp_path, story)
 
 
+def test_a_key_that_may_not_read_is_found_out_at_one_request_a_minute_too(tmp_path: Path) -> None:
+    """The refused read took the minute's only request: the greeting that tells a key from its scope goes all the same,
+    and the punch does not wait for a read for ever."""
+
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(120)
+        bench.sandbox.faults.set(kind=Kind.ERROR, path="*/time-activities", method="GET", status=403, text="Forbidden")
+        old = await bench.punch(ANNA, "clock_in", ago_s=HOUR)
+        await asyncio.sleep(300)
+        assert await bench.state(old) == ("delivered", None)
+        assert codes(bench) == ["look_up_refused"]
+
+    on_bench(tmp_path, story, per_minute=1)
+
+
 def test_one_persons_write_that_is_forbidden_halts_everything(tmp_path: Path) -> None:
     """403 as JSON on a punch call is the key's trouble: halted, and nothing moves to review."""
 
