@@ -232,18 +232,25 @@ class Timekeeper:
         """
         if sent.boot_id != received.boot_id:
             return
-        low = date - self.best(received).at
-        high = date + 1 - self.best(sent).at
-        self.apart_s = nearest = 0.0 if low <= 0 <= high else min(low, high, key=abs)
-        if max(abs(low), abs(high)) <= TRUST_WITHIN_S + 1:
-            self.server_ahead_s = nearest
+        ours = self.best(received).at
+        self.apart_s, error_s = _apart(date, self.best(sent).at, ours)
+        if error_s <= TRUST_WITHIN_S + 1:
+            self.server_ahead_s = self.apart_s
             if self._trusts.get(received.boot_id) is None or self.doubt is not None:
-                offset = received.wall_s - received.boottime_s
-                error = max(abs(low), abs(high))
-                self._settle(Trust(received.boot_id, offset, error, TrustSource.SERVER, received.wall_s))
+                self._vouched_for(ours, error_s, received)
+            return
+        nearest, by_wall = self.apart_s, _apart(date, sent.wall_s, received.wall_s)
+        if self.doubt is not None and by_wall[1] <= TRUST_WITHIN_S + 1:
+            # What is disputed was reckoned from before: the clock has been set right since, and no NTP says so.
+            self.server_ahead_s = by_wall[0]
+            self._vouched_for(received.wall_s, by_wall[1], received)
         elif abs(nearest) > DOUBT_BEYOND_S and (self.doubt is None or abs(self.doubt.off_s - nearest) > 1):
             self.doubt = Doubt(nearest, received.wall_s)
             self.on_change()
+
+    def _vouched_for(self, at: float, error_s: float, seen: Evidence) -> None:
+        """A Date agrees that it was `at` when this was seen; the wall clock may have said otherwise."""
+        self._settle(Trust(seen.boot_id, at - seen.boottime_s, error_s, TrustSource.SERVER, at))
 
     def _settle(self, trust: Trust) -> None:
         self._trusts[trust.boot_id] = trust
@@ -255,6 +262,12 @@ class Timekeeper:
         """Drop a doubt after the clock was set; the next verified Date decides again."""
         self.doubt = None
         self.on_change()
+
+
+def _apart(date: float, sent_at: float, received_at: float) -> tuple[float, float]:
+    """How far a Date is ahead of a clock by which it was asked for and came, at the least and at the most, seconds."""
+    low, high = date - received_at, date + 1 - sent_at
+    return 0.0 if low <= 0 <= high else min(low, high, key=abs), max(abs(low), abs(high))
 
 
 def floored(at: float) -> int:

@@ -64,6 +64,39 @@ def test_a_slow_answer_proves_nothing():
     assert (timekeeper.trusted, timekeeper.doubt) == (False, None)
 
 
+def dated(timekeeper: Timekeeper, clock: FakeClock, date: float) -> None:
+    """The service answers at once that it is so late."""
+    seen = timekeeper.evidence()
+    timekeeper.note_server_date(int(date), seen, seen)
+
+
+def test_a_clock_set_right_by_hand_ends_the_doubt_that_asked_for_it():
+    """NTP was wrong by 100 s and is turned off; nothing vouches for the clock then but the next Date."""
+    timekeeper, clock = keeper(synchronised=True)
+    dated(timekeeper, clock, START - 100)
+    assert timekeeper.doubt is not None
+    clock.wall, clock.synchronised = START - 100, False
+    assert not timekeeper.trusted
+    dated(timekeeper, clock, START - 100)
+    assert timekeeper.trusted
+    assert timekeeper.now() == pytest.approx(START - 100)
+    assert timekeeper.apart_s == pytest.approx(0, abs=1)
+    clock.step(HOUR)
+    assert timekeeper.now() == pytest.approx(START - 100)
+
+
+def test_a_date_that_agrees_with_the_boot_clock_vouches_for_no_other_time():
+    """The service was wrong for a while, and somebody set our clock by it: the hand-set time is nobody's."""
+    timekeeper, clock = keeper(synchronised=True)
+    dated(timekeeper, clock, START + HOUR)
+    assert timekeeper.doubt is not None
+    clock.wall, clock.synchronised = START + HOUR, False
+    clock.advance(60)
+    dated(timekeeper, clock, START + 60)
+    assert timekeeper.trusted
+    assert timekeeper.now() == pytest.approx(START + 60)
+
+
 def test_a_tap_before_the_clock_was_set_right_gets_its_time_from_the_boot_clock():
     """Two hours behind at the tap, then synchronised: the tap was as long ago as the boot clock says."""
     timekeeper, clock = keeper(synchronised=False)
