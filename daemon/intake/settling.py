@@ -185,5 +185,6 @@ def _carry_out(conn: sqlite3.Connection, verdict: Verdict, punch: Punch, at: flo
         if punch.detail == SALVAGED and verdict.state is PunchState.PENDING:
             release(conn, punch.id, at=at)
             return
-        kept = punch.detail if punch.detail == SALVAGED and verdict.state is PunchState.HELD else None
+        waits = verdict.state in (PunchState.HELD, PunchState.REVIEW)  # let go of there, it is looked up first as well
+        kept = punch.detail if punch.detail == SALVAGED and waits else None
         set_state(conn, punch.id, verdict.state, at=at, reason=verdict.reason, detail=kept)

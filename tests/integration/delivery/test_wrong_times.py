@@ -169,6 +169,24 @@ def test_no_decision_sends_what_goes_neither_in_nor_out(tmp_path: Path, form: st
     on_bench(tmp_path, story)
 
 
+def test_a_salvaged_punch_that_turns_out_out_of_order_is_still_looked_up_before_it_goes(tmp_path: Path) -> None:
+    """Its time puts it before a punch that was tapped earlier: a person lets it go, and it may have gone already."""
+
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(60)
+        bench.sandbox.cable.cut()
+        await bench.punch(ANNA, "clock_in", ago_s=HOUR)
+        punch = await waits(bench, None, "held", "clock_untrusted", known=False, detail=SALVAGED)
+        await decisions(bench).resolve(punch, time=bench.second(2 * HOUR), by="uid:0")
+        assert await bench.state(punch) == ("review", "out_of_order")
+        await bench.delivery.retry([punch], by="uid:0")
+        assert await bench.state(punch) == ("in_flight", None)
+        (attempt,) = (await bench.history(punch)).attempts
+        assert (attempt.ended_at, attempt.detail) == (None, SALVAGED)
+
+    on_bench(tmp_path, story)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("direction", ["clock_in", "clock_out"])
 def test_a_review_for_another_reason_is_disputed_when_it_is_let_go(tmp_path: Path, direction: str, form: str) -> None:
