@@ -87,9 +87,10 @@ class Looks:
         self._alarms.set("timesheet_unreadable", f"Records of these people cannot be read: {named}. {remedy}")
 
     async def _only_reads_refused(self, detail: str) -> bool:
-        """A read was refused. A key that proves itself otherwise may just not read; else everything is halted."""
-        # Whatever the budget says: where it carries the read alone, nobody would ever know.
-        if not isinstance((await self.greet(at_any_rate=True)).outcome, Proven):
+        """A read was refused. A key that is not refused otherwise may just not read; else everything is halted."""
+        # Whatever the budget says: where it carries the read alone, nobody would ever know. And refused in words that
+        # nobody knows, the greeting says nothing: what is read for would be read again and again.
+        if reach_of((await self.greet(at_any_rate=True)).outcome) is not Reach.ANSWERED:
             return True
         remedy = "Give the key the scope time_clock.read and check time_clock_id, then: punchctl sync now"
         self._alarms.set("look_up_refused", f"Cannot read the timesheet: {detail}. {remedy}")

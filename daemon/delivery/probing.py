@@ -13,6 +13,7 @@ from daemon.delivery.looks import Looks
 from daemon.delivery.outlook import DAY_S, IDLE_SHARE
 from daemon.delivery.pacer import Pacer
 from daemon.delivery.planning import Planning
+from daemon.delivery.settle import Reach, reach_of
 
 #: Probes for a clock that is not trusted: the first pause, doubling, and the longest.
 PROBE_FIRST_S, PROBE_MAX_S = 10.0, 900.0
@@ -54,8 +55,8 @@ class Probing:
     async def probe(self) -> None:
         """Carry one out."""
         self._greeted, for_clock = True, self._for_clock()
-        if not await self._looks.probe():
-            return
+        if reach_of((await self._looks.greet()).outcome) is not Reach.ANSWERED:
+            return  # the gate or the budget makes the pause
         self._at = self._timekeeper.now() + self._pause_s
         self._pause_s = min(self._pause_s * 2, PROBE_MAX_S)
         self._free, self._stepped_s = False, self._timekeeper.stepped_s

@@ -101,6 +101,11 @@ async def reads_refused(bench: Bench) -> None:
     bench.sandbox.faults.set(kind=Kind.ERROR, path="*/time-activities", method="GET", status=403, text="Forbidden")
 
 
+async def greetings_refused(bench: Bench) -> None:
+    """What the greeting is refused for, nobody knows."""
+    bench.sandbox.faults.set(kind=Kind.ERROR, path="*/me", status=402, text="No idea")
+
+
 async def writes_lost(bench: Bench) -> None:
     """What writes is lost on the way, and reads are answered."""
     bench.sandbox.faults.set(kind=Kind.DROP, method="POST", processed=False)
@@ -130,8 +135,8 @@ async def flapping(bench: Bench) -> None:
 State = Callable[[Bench], Awaitable[None]]
 #: In the order in which they come about: what needs the service to work is first.
 STATES: tuple[State, ...] = (
-    in_review, sent_again, toggling, nearly_spent, spent, reads_refused, writes_lost, throttled, garbled, halted,
-    offline, disputed, untrusted, paused, flapping,
+    in_review, sent_again, toggling, nearly_spent, spent, reads_refused, greetings_refused, writes_lost, throttled,
+    garbled, halted, offline, disputed, untrusted, paused, flapping,
 )  # fmt: skip
 LONG = os.environ.get("PUNCHD_SPINS") == "long"
 SOME = [some for count in range(4 if LONG else 3) for some in combinations(STATES, count)]
