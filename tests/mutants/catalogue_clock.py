@@ -48,8 +48,8 @@ MUTANTS = (
         row="a Date near ours",
         breaks="A Date an hour from our clock makes that clock trusted.",
         file=_CLOCK,
-        before="<= TRUST_WITHIN_S + 1:",
-        after="<= 3600:",
+        before="if error_s <= TRUST_WITHIN_S + 1:",
+        after="if error_s <= 3600:",
         proofs=(f"{CLOCK}::test_a_verified_date_vouches_or_disputes",),
     ),
     _gate(
