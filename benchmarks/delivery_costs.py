@@ -1,25 +1,31 @@
 """What delivery costs, in requests and in work: counts in virtual time, so that every machine gives the same.
 
-Run from the checkout: `.venv/bin/python -m benchmarks.delivery_costs`. Only the last table holds times of this machine.
+Run from the checkout: `.venv/bin/python -m benchmarks.delivery_costs`. Only the last table holds times of this machine;
+`.venv/bin/python -m benchmarks.delivery_costs work` makes that alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import bisect
 import logging
+import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import structlog
 
 from daemon.delivery.policy import Policy
 from daemon.model import Direction, PunchState, Source, TapResult
 from daemon.queue import people
-from daemon.queue.deliveries import counts, history
+from daemon.queue.deliveries import HEAD_MAX, anything_unfinished, counts, history
 from daemon.queue.queue import NewPunch, insert_punch, insert_tap
 from daemon.timesheets.timesheet import (
     Capabilities,
@@ -192,17 +198,31 @@ async def an_outage(crowd: Crowd) -> str:
 # --- the engine's own work
 
 
+#: So long an answer takes: 100,000 are there before what was read at first is too old to write by.
+ANSWER_S = 0.005
+
+
 class Instant:
-    """A timesheet that answers at once and costs next to nothing, so that what is measured is delivery."""
+    """A timesheet that answers all but at once. What it costs is `spent_s` (CPU seconds), and is taken out."""
 
     capabilities = Capabilities(live=True, lookback_s=12 * HOUR, close_late=True)
 
     def __init__(self) -> None:
         self._count = 0
+        self.spent_s = 0.0
         self._rows: dict[str, dict[str, ShiftRecord]] = {}
+        self._starts: dict[str, list[tuple[int, str]]] = {}
 
     async def carry_out(self, step: Step) -> Reply:
-        """Do it."""
+        """Do it. A moment of virtual time passes: where it stood still, the loop would call that turning for ever."""
+        await asyncio.sleep(ANSWER_S)
+        began = time.process_time()
+        try:
+            return self._answer(step)
+        finally:
+            self.spent_s += time.process_time() - began
+
+    def _answer(self, step: Step) -> Reply:
         match step:
             case OpenShift(user_id, at, _):
                 return Reply(Done(self._keep(user_id, at, None)))
@@ -223,12 +243,16 @@ class Instant:
     def _keep(self, user_id: str, start: int, end: int | None, shift_id: str | None = None) -> ShiftRecord:
         self._count += 1
         kept = ShiftRecord(shift_id or f"s{self._count}", user_id, start, end)
+        if shift_id is None:
+            bisect.insort(self._starts.setdefault(user_id, []), (start, kept.id))
         self._rows.setdefault(user_id, {})[kept.id] = kept
         return kept
 
     def _shown(self, user_ids: tuple[str, ...], since: int, until: int) -> Iterator[ShiftRecord]:
         for user_id in user_ids:
-            yield from (r for r in self._rows.get(user_id, {}).values() if since <= r.start <= until)
+            starts = self._starts.get(user_id, [])
+            low, high = bisect.bisect_left(starts, (since, "")), bisect.bisect_left(starts, (until + 1, ""))
+            yield from (self._rows[user_id][shift_id] for _, shift_id in starts[low:high])
 
     async def reload_key(self) -> bool:
         """There is none."""
@@ -242,18 +266,55 @@ class Instant:
         """Nothing is kept."""
 
 
-#: So many people share a queue of any size, and their punches lie so far apart: every size has the same shape.
-WORK_PEOPLE, APART_S = 50, {True: 18, False: 1200}
-#: The oldest of 100,000 live punches is then 10 hours old; the oldest expired one 29 days.
+#: So many people share a queue of any size, so that the shortest lane is longer than what planning looks at, and their
+#: punches lie so far apart: every size has the same shape. Live ones: the oldest of 100,000 is within the service's
+#: reach, and all are old enough to be read before they are written. Expired ones: about one shift a working day.
+WORK_PEOPLE, APART_S, NEWEST_S = 10, {True: 3, False: 12 * HOUR}, {True: 20 * 60, False: 15 * HOUR}
 WORK_SIZES = (100, 1_000, 10_000, 100_000)
+#: No queue is more than the day carries: the largest too goes punch by punch, as the smallest does.
+AMPLE = Plan("ample", 1_000_000, 10_000_000)
+#: A size is measured until so many punches were delivered, each time anew, and their mean counts: the cheapest of many
+#: short runs would be held against the mean of a long one.
+WORK_PUNCHES = 3_000
+assert WORK_SIZES[0] // WORK_PEOPLE > HEAD_MAX
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What delivering one queue took: CPU seconds a punch, and the longest the loop was not free (seconds)."""
+    """What delivering one queue took: CPU seconds a punch, and the longest the loop was not free (seconds).
+
+    Where that was counted: calls of Python functions, and steps of SQLite's machine, a punch. They are the same on
+    every machine, whatever else runs there.
+    """
 
     a_punch_s: float
     longest_s: float
+    calls: float = 0.0
+    steps: float = 0.0
+
+
+class _Counting:
+    """Counts calls of Python functions outside this file, and what SQLite does, in tens of its steps."""
+
+    def __init__(self, conn: sqlite3.Connection) -> None:
+        self._conn = conn
+        self.calls = self.steps = 0
+
+    def __enter__(self) -> _Counting:
+        def called(frame: FrameType, event: str, _: object) -> None:
+            if event == "call" and frame.f_code.co_filename != __file__:
+                self.calls += 1
+
+        def stepped() -> None:
+            self.steps += 10
+
+        self._conn.set_progress_handler(stepped, 10)
+        sys.setprofile(called)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+        self._conn.set_progress_handler(None, 0)
 
 
 class _LongestStep:
@@ -261,57 +322,60 @@ class _LongestStep:
 
     def __init__(self) -> None:
         self.longest_s = 0.0
+        self._ended = False
         self._run: Callable[[asyncio.Handle], None] = asyncio.Handle._run
 
     def __enter__(self) -> _LongestStep:
         def timed(handle: asyncio.Handle) -> None:
             began = time.perf_counter()
             self._run(handle)
-            self.longest_s = max(self.longest_s, time.perf_counter() - began)
+            if not self._ended:  # the step that ends it goes on with what is not measured
+                self.longest_s = max(self.longest_s, time.perf_counter() - began)
 
         setattr(asyncio.Handle, "_run", timed)  # noqa: B010  # the only way in: every step of the loop
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended = True
         setattr(asyncio.Handle, "_run", self._run)  # noqa: B010
 
 
-def work(count: int, *, live: bool) -> Work:
-    """Delivery's and the queue's own work with `count` queued, all of the same shape whatever `count` is."""
+def work(count: int, *, live: bool, counting: bool = False) -> Work:
+    """Delivery's and the queue's own work with `count` queued, all of the same shape whatever `count` is.
+
+    `counting`: count what is done, too; the time is then worth nothing.
+    """
 
     async def main(loop: VirtualTimeLoop) -> Work:
         with tempfile.TemporaryDirectory() as folder:
-            crowd = Crowd(loop, Path(folder), WORK_PEOPLE)
+            crowd = Crowd(loop, Path(folder), WORK_PEOPLE, AMPLE)
             await crowd.start()
             await asyncio.sleep(1)
             await crowd.delivery.pause("benchmark")
             instant = Instant()
             crowd.delivery._timesheet = crowd.delivery._way._timesheet = instant
             crowd.delivery.pacer.requests_per_minute = 1_000_000
-            each, newest = count // WORK_PEOPLE, 60 if live else 15 * HOUR
+            each = count // WORK_PEOPLE
             await crowd.fill(
                 [
-                    (user_id, "clock_out" if number % 2 else "clock_in", ago_s)
+                    (user_id, "clock_out" if n % 2 else "clock_in", NEWEST_S[live] + APART_S[live] * (each - 1 - n))
                     for user_id in crowd.people
-                    for number, ago_s in enumerate(newest + APART_S[live] * (each - 1 - n) for n in range(each))
+                    for n in range(each)
                 ]
             )
             await crowd.delivery.sync_now()
-            aside, began = 0.0, time.process_time()
-            with _LongestStep() as steps:
+            connection = await crowd.db.read(lambda conn: conn)  # kept on purpose: inline, there is no other thread
+            counted = _Counting(connection)
+            began = time.process_time()
+            with counted if counting else nullcontext(), _LongestStep() as longest:
                 await crowd.delivery.resume("benchmark")
-                while True:
+                while await crowd.db.read(anything_unfinished):  # noqa: ASYNC110  # costs the same however many wait
                     await asyncio.sleep(60)
-                    looked = time.process_time()
-                    rested = await crowd.at_rest()  # our own looking is not what is measured
-                    aside += time.process_time() - looked
-                    if rested:
-                        break
-            spent = time.process_time() - began - aside
+            spent = time.process_time() - began - instant.spent_s
             done = sum(punch.state is PunchState.DELIVERED for punch in await crowd.punches())
             assert done == count, f"only {done} of {count} were delivered"
             await crowd.crash()
-            return Work(spent / count, steps.longest_s)
+            return Work(spent / count, longest.longest_s, counted.calls / count, counted.steps / count)
 
     return run_virtual(main)
 
@@ -319,18 +383,41 @@ def work(count: int, *, live: bool) -> Work:
 def main() -> None:
     """Print every figure."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    if sys.argv[1:] != ["work"]:
+        print_requests()
+    print_work()
+
+
+def print_requests() -> None:
+    """What depends on no machine."""
     print("nothing wrong         ", told(lambda crowd: a_day(crowd, 0.0), 25))
     print("30 % of answers lost  ", told(lambda crowd: a_day(crowd, 0.3), 25))
     print("expired backlog       ", told(a_backlog, 100))
     print("5 a minute            ", told(an_outage, 26, Plan("five a minute", 5, 10_000)))
     print("5 a minute, 100 a day ", told(an_outage, 26, Plan("small business", 5, 100)))
+
+
+def print_work() -> None:
+    """What delivering costs this machine, by how much is queued."""
     for live in (True, False):
         work(WORK_SIZES[0], live=live)  # once for the interpreter's own warming up
-        costs = [(count, work(count, live=live)) for count in WORK_SIZES]
-        words = ", ".join(f"{count:,} queued {cost.a_punch_s * 1e3:.2f} ms" for count, cost in costs)
-        kind = "live punches" if live else "expired shifts"
-        print(f"work a punch, {kind}: {words}; ratio {costs[-1][1].a_punch_s / costs[0][1].a_punch_s:.2f}")
-        print(f"longest step of the loop, {kind}: {max(cost.longest_s for _, cost in costs) * 1e3:.0f} ms")
+        kind, least = "live punches" if live else "expired shifts", None
+        for count in WORK_SIZES:
+            cost = mean(count, live=live)
+            least = least or cost.a_punch_s
+            ratio, longest = cost.a_punch_s / least, cost.longest_s
+            words = f"{cost.a_punch_s * 1e3:.3f} ms a punch, ratio {ratio:.2f}; longest step {longest * 1e3:.0f} ms"
+            print(f"work, {kind}, {count:>7,} queued: {words}", flush=True)
+        for count in WORK_SIZES[:-1]:
+            counted = work(count, live=live, counting=True)
+            words = f"{counted.calls:.0f} calls of functions a punch, {counted.steps:.0f} steps of SQLite's machine"
+            print(f"counted, {kind}, {count:>7,} queued: {words}", flush=True)
+
+
+def mean(count: int, *, live: bool) -> Work:
+    """The mean of several measurements of one size."""
+    works = [work(count, live=live) for _ in range(max(1, WORK_PUNCHES // count))]
+    return Work(sum(one.a_punch_s for one in works) / len(works), max(one.longest_s for one in works))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import itertools
 from dataclasses import dataclass, field
 
 from daemon.delivery.plan import Plan, Read, Send
-from daemon.model import PunchState
 from daemon.queue.deliveries import LanePunch
 
 #: Of this many requests in a row at least one is for what has expired, when anything has.
@@ -24,7 +23,8 @@ class Lane:
 
     `known` is False where that failed: its punches are not here, and it is loaded before it is planned. `elsewhere`: it
     is empty, and yet something of this person's is unfinished: it waits for its time, and is not delivery's to move.
-    `in_vain` is how many requests in a row two looks found to have done nothing.
+    `in_vain` is how many requests in a row two looks found to have done nothing. `waiting`: the seconds of what may go,
+    also of what is not in `punches` (`wide`: all of a head is).
     """
 
     user_id: str
@@ -37,6 +37,8 @@ class Lane:
     in_vain: int = 0
     known: bool = True
     elsewhere: bool = False
+    waiting: list[int] = field(default_factory=list)
+    wide: bool = False
 
     def afresh(self) -> Lane:
         """The same person's lane before it is loaded and planned anew."""
@@ -90,7 +92,8 @@ class Board:
         if old is None or not old.known:
             return Lane(user_id, [], None), True
         lane = old.afresh()
-        lane.punches, lane.max_shift_s, lane.job_id = old.punches, old.max_shift_s, old.job_id
+        lane.punches, lane.waiting, lane.wide = old.punches, old.waiting, old.wide
+        lane.max_shift_s, lane.job_id = old.max_shift_s, old.job_id
         return lane, changed
 
     def forgive(self) -> None:
@@ -169,12 +172,7 @@ class Board:
 
     def waiting(self) -> list[int]:
         """The seconds of all punches that want to go live, oldest first; of a long lane its head."""
-        return sorted(
-            entry.punch.second
-            for lane in self.lanes.values()
-            for entry in lane.punches
-            if not entry.context and entry.punch.state is PunchState.PENDING
-        )
+        return sorted(second for lane in self.lanes.values() for second in lane.waiting)
 
     def wanting(self) -> list[Lane]:
         """All lanes that want a request."""

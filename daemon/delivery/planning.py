@@ -104,7 +104,8 @@ class Planning:
             await self._db.write(partial(storage.apply, verdicts=plan.verdicts, planned=planned, at=now))
             await self._teller.verdicts(lane.user_id, plan.verdicts, now)
             self._note_looked_up(lane, plan.verdicts, now)
-            await self._load(lane)
+            # What moved on without a request, as after a doubt about the clock, is seldom alone: more of it at a time.
+            await self._load(lane, wide=plan.request is None)
         now = self._timekeeper.now()  # no pause is longer, by whatever clock it was begun
         lane.deferred_until = min(lane.deferred_until, now + max(self.policy.backoff_max_s, FUTURE_LEEWAY_S + 1))
         if plan.request is not None and lane.deferred_until > now:
@@ -216,8 +217,8 @@ class Planning:
         await self._load(lane)
         await self.plan(lane)
 
-    async def _load(self, lane: Lane) -> None:
-        self._put(lane, await self._db.read(partial(storage.load, user_id=lane.user_id)))
+    async def _load(self, lane: Lane, *, wide: bool = False) -> None:
+        self._put(lane, await self._db.read(partial(storage.load, user_id=lane.user_id, wide=wide)))
 
     def _true_at(self, punch: Punch, now: Evidence) -> float | None:
         tapped = Evidence(punch.raw_at, punch.boottime_s, punch.boot_id, punch.synchronised)
@@ -226,6 +227,7 @@ class Planning:
     @staticmethod
     def _put(lane: Lane, stored: storage.Stored) -> None:
         lane.punches, lane.elsewhere, person = stored.punches, stored.elsewhere, stored.employee
+        lane.waiting, lane.wide = stored.waiting, stored.wide
         lane.max_shift_s, lane.job_id = (person.max_shift_s, person.job_id) if person is not None else (None, None)
 
     def _planned(self, lane: Lane) -> Plan:

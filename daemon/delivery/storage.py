@@ -34,18 +34,22 @@ class Stored:
     """A person's lane as it is stored, and who they are.
 
     `elsewhere`: nothing of theirs is delivery's to move, and yet something is unfinished: it waits for its time.
+    `waiting`: the seconds of what may go, also beyond `punches`.
     """
 
     punches: list[LanePunch]
     employee: Employee | None
     elsewhere: bool
+    waiting: list[int]
+    wide: bool = False
 
 
-def load(conn: sqlite3.Connection, user_id: str) -> Stored:
-    """A person's lane."""
-    punches = deliveries.load_head(conn, user_id)
+def load(conn: sqlite3.Connection, user_id: str, *, wide: bool = False) -> Stored:
+    """A person's lane: of what may go only the next, or (`wide`) as much as is planned at a time."""
+    punches = deliveries.load_head(conn, user_id, deliveries.HEAD_MAX if wide else deliveries.NEXT_MAX)
     elsewhere = not punches and deliveries.anything_unfinished_of(conn, user_id)
-    return Stored(punches, people.find_employee(conn, user_id), elsewhere)
+    employee, waiting = people.find_employee(conn, user_id), deliveries.waiting(conn, user_id)
+    return Stored(punches, employee, elsewhere, waiting, wide)
 
 
 def apply(conn: sqlite3.Connection, verdicts: Sequence[Verdict], planned: Mapping[str, PunchState], at: float) -> None:

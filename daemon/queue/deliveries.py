@@ -23,6 +23,9 @@ SALVAGED: Final = "salvaged after damage; whether it was delivered is not known"
 
 #: Planning looks at so many punches of one person at a time; what lies behind them has its turn when they moved.
 HEAD_MAX: Final = 8
+#: Of those that may go it needs no more than the next, its other half, and the one after them: with each request that
+#: leaves the rest would be loaded and planned for nothing.
+NEXT_MAX: Final = 3
 #: And at so many in review, the newest: one read may take up all of them again, and few people have more than a few.
 REVIEWS_MAX: Final = 64
 #: A look-up takes a shift that begins this near for the one it looks for, unless it is another punch's own.
@@ -64,27 +67,33 @@ _HEAD = (
     f"""
     SELECT d.order_at, d.punch_seq FROM deliveries d INDEXED BY deliveries_unfinished
     JOIN punches p ON p.seq = d.punch_seq
-    WHERE d.user_id = ? AND d.{_UNFINISHED} AND d.state = 'held' AND p.time_known AND p.direction IS NOT NULL
+    WHERE d.user_id = :user_id AND d.{_UNFINISHED} AND d.state = 'held' AND p.time_known AND p.direction IS NOT NULL
     ORDER BY d.order_at, d.punch_seq LIMIT {HEAD_MAX}""",
     f"""
     SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
-    WHERE user_id = ? AND {_UNFINISHED} AND state = 'pending' ORDER BY order_at, punch_seq LIMIT {HEAD_MAX}""",
+    WHERE user_id = :user_id AND {_UNFINISHED}
+    AND state = 'pending' ORDER BY order_at, punch_seq LIMIT :pending_max""",
     f"""
     SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
-    WHERE user_id = ? AND {_UNFINISHED} AND state = 'in_flight' ORDER BY order_at, punch_seq LIMIT {HEAD_MAX}""",
+    WHERE user_id = :user_id AND {_UNFINISHED} AND state = 'in_flight' ORDER BY order_at, punch_seq LIMIT {HEAD_MAX}""",
     f"""
     SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
-    WHERE user_id = ? AND {_UNFINISHED} AND state = 'review'
+    WHERE user_id = :user_id AND {_UNFINISHED} AND state = 'review'
     ORDER BY order_at DESC, punch_seq DESC LIMIT {REVIEWS_MAX}""",
 )
 _HEADS = " UNION ALL ".join(f"SELECT * FROM ({statement})" for statement in _HEAD)
-#: What was delivered so near to a request without a known outcome (BESIDE_S, or TOGETHER_S in its making) that its
-#: shift could be taken for it.
+#: The seconds of what waits to go, as many as a head has at most.
+_WAITING = f"""
+    SELECT p.occurred_at FROM deliveries d INDEXED BY deliveries_unfinished CROSS JOIN punches p ON p.seq = d.punch_seq
+    WHERE d.user_id = ? AND d.{_UNFINISHED} AND d.state = 'pending' ORDER BY d.order_at, d.punch_seq LIMIT {HEAD_MAX}"""
+#: What was delivered so near to a clock-in without a known outcome (BESIDE_S, or TOGETHER_S in its making) that its
+#: shift could be taken for it. Every other request names the shift that it writes, and is looked for by that.
 _BESIDE = f"""
     SELECT p.order_at, p.seq FROM deliveries f INDEXED BY deliveries_unfinished
     LEFT JOIN attempts a ON a.id = f.attempt_id
     CROSS JOIN punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
     WHERE f.user_id = ? AND f.{_UNFINISHED} AND f.state = 'in_flight'
+        AND (a.kind = 'open_shift' OR a.kind IS NULL)
         AND p.user_id = f.user_id AND p.order_at BETWEEN f.order_at - {AROUND_S} AND f.order_at + {AROUND_S}
         AND (abs(p.order_at - f.order_at) <= {BESIDE_S} OR abs(d.changed_at - a.sent_at) <= {TOGETHER_S})
         AND d.remote_id IS NOT NULL AND d.state <> 'discarded'
@@ -206,9 +215,18 @@ def find_lane_punch(conn: sqlite3.Connection, punch_id: str) -> LanePunch | None
     return None if punch is None else _lane_punches(conn, [punch.seq], context=False)[punch.seq]
 
 
-def load_head(conn: sqlite3.Connection, user_id: str) -> list[LanePunch]:
-    """As `load_lane`, but at most HEAD_MAX of each kind (REVIEWS_MAX in review): a long lane costs no more."""
-    return _with_context(conn, user_id, sorted(set(conn.execute(_HEADS, (user_id,) * len(_HEAD)))))
+def load_head(conn: sqlite3.Connection, user_id: str, pending_max: int = HEAD_MAX) -> list[LanePunch]:
+    """As `load_lane`, but at most HEAD_MAX of each kind (REVIEWS_MAX in review): a long lane costs no more.
+
+    `pending_max`: of what may go so many, NEXT_MAX at least.
+    """
+    wanted = {"user_id": user_id, "pending_max": pending_max}
+    return _with_context(conn, user_id, sorted(set(conn.execute(_HEADS, wanted))))
+
+
+def waiting(conn: sqlite3.Connection, user_id: str) -> list[int]:
+    """The seconds of the person's oldest punches that may go, HEAD_MAX at most."""
+    return [math.floor(at) for (at,) in conn.execute(_WAITING, (user_id,))]
 
 
 def _with_context(conn: sqlite3.Connection, user_id: str, chosen: list[tuple[float, int]]) -> list[LanePunch]:

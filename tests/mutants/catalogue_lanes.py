@@ -241,7 +241,7 @@ LANES = (
         breaks="A person whose request waits for its look-up holds up everybody's.",
         file=_BOARD,
         before='"""The lane whose request goes next, or None. It stays until its lane is put again."""',
-        after="if any(e.punch.state is PunchState.IN_FLIGHT for one in self.lanes.values() for e in one.punches):\n"
+        after="if any(e.punch.state == 'in_flight' for one in self.lanes.values() for e in one.punches):\n"
         "            return next((one for one in self.lanes.values() if isinstance(one.plan.request, Read)), None)",
         proofs=(f"{GUARDED}::test_a_request_without_an_answer_holds_up_its_own_lane_alone",),
     ),

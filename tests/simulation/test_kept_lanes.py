@@ -25,16 +25,16 @@ EVERY_S = 600.0
 
 async def _differ(delivery: Delivery, lane: Lane) -> str | None:
     """What is stored otherwise than it is kept; None where nothing is, or where it is to be loaded anyway."""
-    found = await delivery._db.read(partial(storage.load, user_id=lane.user_id))
-    stored, person = found.punches, found.employee
+    found = await delivery._db.read(partial(storage.load, user_id=lane.user_id, wide=lane.wide))
     board = delivery._planning.board
     told = delivery._planning.all_dirty or board.dirty.get(lane.user_id) or board.loading == lane.user_id
     under_way = delivery._way._one.locked() or delivery._serving._courier.owed is not None
     if told or under_way or board.lanes.get(lane.user_id) is not lane:
         return None
-    kept, wanted = _own(lane.punches), _own(stored)
+    kept, wanted = (_own(lane.punches), lane.waiting), (_own(found.punches), found.waiting)
     if kept != wanted:
         return f"{lane.user_id}: kept {kept}, stored {wanted}"
+    person = found.employee
     assert person is not None
     rules = (lane.max_shift_s, lane.job_id)
     return None if rules == (person.max_shift_s, person.job_id) else f"{lane.user_id}: rules {rules}, stored {person}"

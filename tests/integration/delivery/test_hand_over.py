@@ -47,6 +47,29 @@ def test_a_flush_costs_one_transaction_a_punch(tmp_path: Path) -> None:
     on_bench(tmp_path, story)
 
 
+def test_what_needs_no_request_is_settled_many_at_a_time(tmp_path: Path) -> None:
+    """Thirty clock-ins in a row, all expired, need a person: found so in a few transactions and not one by one."""
+
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(1)  # started, and at rest
+        wake, bench.delivery.wake = bench.delivery.wake, lambda user_id=None: None  # type: ignore[method-assign]
+        ids = [await bench.punch(ANNA, "clock_in", ago_s=(70 - n) * 3600) for n in range(30)]
+        write, written = bench.db.write, 0
+
+        async def counted(fn):
+            nonlocal written
+            written += 1
+            return await write(fn)
+
+        bench.db.write = counted  # type: ignore[method-assign]
+        wake()
+        await asyncio.sleep(5)
+        assert {await bench.state(punch_id) for punch_id in ids} == {("review", "missing_clock_out")}
+        assert written <= 5, "three at first, then eight at a time"
+
+    on_bench(tmp_path, story)
+
+
 def test_when_a_request_leaves_it_alone_is_open_in_the_journal(tmp_path: Path, monkeypatch) -> None:
     """Journalled before it leaves, and every answer before it is stored: seen in the file as the request goes by."""
     seen: list[tuple[int, int]] = []

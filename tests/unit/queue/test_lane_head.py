@@ -5,7 +5,7 @@ from __future__ import annotations
 from daemon.delivery.policy import ROUNDING_MAX_S
 from daemon.model import Direction, PunchState
 from daemon.queue import deliveries
-from daemon.queue.deliveries import BESIDE_S, HEAD_MAX
+from daemon.queue.deliveries import BESIDE_S, HEAD_MAX, NEXT_MAX
 from tests.support.rows import Rows
 
 
@@ -20,6 +20,25 @@ def test_a_long_lane_shows_its_oldest_and_the_last_of_them_has_its_neighbour(row
     head = deliveries.load_head(rows.conn, "7")
     assert [entry.punch.id for entry in head] == ids[: HEAD_MAX + 1]
     assert [entry.context for entry in head] == [False] * HEAD_MAX + [True]
+
+
+def test_what_goes_next_is_there_with_its_other_half_and_the_one_after(rows: Rows) -> None:
+    """A narrow look shows a whole shift and what follows it; that more waits, and since when, is told beside it."""
+    ids = _fill(rows, 3 * HEAD_MAX)
+    head = deliveries.load_head(rows.conn, "7", NEXT_MAX)
+    assert NEXT_MAX >= 3
+    assert [entry.punch.id for entry in head if not entry.context] == ids[:NEXT_MAX]
+    assert deliveries.waiting(rows.conn, "7") == [1000 + 100 * n for n in range(HEAD_MAX)]
+    assert deliveries.waiting(rows.conn, "nobody") == []
+
+
+def test_a_narrow_look_sees_all_that_waits_for_something(rows: Rows) -> None:
+    """Only of what may go less is shown: what is held, out, or in review is there as in a wide one."""
+    ids = _fill(rows, 12)
+    for punch_id, state in zip(ids, [PunchState.HELD] * 4 + [PunchState.REVIEW] * 4, strict=False):
+        deliveries.set_state(rows.conn, punch_id, state, at=2000.0, reason="refused")
+    head = deliveries.load_head(rows.conn, "7", NEXT_MAX)
+    assert [entry.punch.id for entry in head if not entry.context] == ids[: 8 + NEXT_MAX]
 
 
 def test_a_short_lane_is_whole(rows: Rows) -> None:
@@ -58,33 +77,64 @@ def test_beside_an_unknown_outcome_stands_what_its_shift_could_be_taken_for(rows
     assert BESIDE_S >= ROUNDING_MAX_S
 
 
+def test_beside_a_shift_that_is_looked_for_by_its_own_mark_stands_nobody(rows: Rows) -> None:
+    """A recorded, ended or closed shift cannot be taken for another's: only what is right beside it is loaded."""
+    for round_, kind in enumerate(("record_shift", "end_shift", "close_shift")):
+        delivered = [rows.delivered(at=1000.0 + 3600 * round_ + 180 * n) for n in range(10)]
+        out = rows.punch(at=1000.0 + 3600 * round_ + 180 * 10)
+        attempt = deliveries.begin_attempt(rows.conn, kind, {}, [out.id], 5000.0)
+        head = deliveries.load_head(rows.conn, "7")
+        assert [entry.punch.id for entry in head] == [delivered[-1].id, out.id]
+        deliveries.end_attempt(rows.conn, attempt, "refused", at=5001.0)
+        rows.move(out, PunchState.REVIEW, reason="refused")
+        rows.move(out, PunchState.DISCARDED)
+
+
 def test_the_head_costs_what_it_shows(rows: Rows) -> None:
     """Found through the index of what is unfinished, without sorting it."""
     for statement in deliveries._HEAD:
-        plan = " ".join(row[3] for row in rows.conn.execute(f"EXPLAIN QUERY PLAN {statement}", ("7",)))
+        asked = {"user_id": "7", "pending_max": HEAD_MAX}
+        plan = " ".join(row[3] for row in rows.conn.execute(f"EXPLAIN QUERY PLAN {statement}", asked))
         assert "deliveries_unfinished" in plan
         assert "TEMP B-TREE" not in plan
 
 
 def test_the_head_costs_the_same_however_long_the_lane_is(rows: Rows) -> None:
     """Counted in steps of SQLite's own machine, which no other work on this machine can change."""
-
-    def steps() -> int:
-        taken = 0
-
-        def step() -> None:
-            nonlocal taken
-            taken += 1
-
-        rows.conn.set_progress_handler(step, 1)
-        deliveries.load_head(rows.conn, "7")
-        rows.conn.set_progress_handler(None, 0)
-        return taken
-
     _fill(rows, 2 * HEAD_MAX)
-    short = steps()
+    short = _steps(rows)
     _fill(rows, 100 * HEAD_MAX)
-    assert steps() <= 1.1 * short
+    assert _steps(rows) <= 1.1 * short
+
+
+def test_the_head_costs_the_same_however_much_was_delivered_before_it(rows: Rows) -> None:
+    """Also while a completed shift is out, whose outcome is then read: a backlog of one person costs that each time."""
+    costs = []
+    for count in (4, 200):
+        for n in range(count):
+            rows.delivered(at=1000.0 + 60 * n)
+        pair = [rows.punch(at=20_000.0).id, rows.punch(at=20_060.0, direction=Direction.CLOCK_OUT).id]
+        attempt = deliveries.begin_attempt(rows.conn, "record_shift", {}, pair, 5000.0)
+        costs.append(_steps(rows))
+        deliveries.end_attempt(rows.conn, attempt, "refused", at=5001.0)
+        for punch_id in pair:
+            deliveries.set_state(rows.conn, punch_id, PunchState.REVIEW, at=5001.0, reason="refused")
+            deliveries.set_state(rows.conn, punch_id, PunchState.DISCARDED, at=5001.0)
+    assert costs[1] <= 1.1 * costs[0]
+
+
+def _steps(rows: Rows) -> int:
+    taken = 0
+
+    def step() -> None:
+        nonlocal taken
+        taken += 1
+
+    rows.conn.set_progress_handler(step, 1)
+    deliveries.load_head(rows.conn, "7", NEXT_MAX)
+    deliveries.waiting(rows.conn, "7")
+    rows.conn.set_progress_handler(None, 0)
+    return taken
 
 
 def test_who_waits_is_found_without_walking_over_what_waits(rows: Rows) -> None:
