@@ -151,6 +151,8 @@ class Timekeeper:
         #: How far our best time has been set ahead since the process began (negative: back), seconds: whatever is
         #: waited for until some time has that much less left of it.
         self.stepped_s = 0.0
+        #: When that last happened, by the clock as it is since; None where it did not.
+        self.set_at: float | None = None
         self._offset: tuple[str, float] | None = None
 
     # --- what is known now
@@ -164,6 +166,7 @@ class Timekeeper:
         if before is not None and before[0] == seen.boot_id and abs(offset - before[1]) >= MOVED_S:
             self.stepped_s += offset - before[1]
             self.apart_s -= offset - before[1]
+            self.set_at = self.best(seen).at
         return seen
 
     def now(self) -> float:

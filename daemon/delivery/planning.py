@@ -242,7 +242,8 @@ class Planning:
             else:
                 blind_until = None
         ahead_s = self._timekeeper.server_ahead_s
-        moment = Moment(now, now + ahead_s, self._timekeeper.trusts(seen), partial(self._true_at, now=seen))
+        true_at, set_at = partial(self._true_at, now=seen), self._timekeeper.set_at
+        moment = Moment(now, now + ahead_s, self._timekeeper.trusts(seen), true_at, set_at)
         plan = plan_lane(lane.punches, self._knowledge.of(lane.user_id), moment, policy)
         if blind_until is None or plan.verdicts:
             return plan

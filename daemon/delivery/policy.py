@@ -74,10 +74,12 @@ class Policy:
 class Moment:
     """When the planner plans: our best time, the service's time as far as known (Unix seconds), and the clock gate.
 
-    `true_at`: when a tap of this boot was by the uninterrupted clock, None where that says nothing.
+    `true_at`: when a tap of this boot was by the uninterrupted clock, None where that says nothing. `set_at`: when the
+    clock was last set in this run, by the clock as it is since; None where it was not.
     """
 
     now: float
     server_now: float
     trusted: bool
     true_at: Callable[[Punch], float | None] = lambda punch: None
+    set_at: float | None = None

@@ -33,9 +33,13 @@ def in_flight(walk: Walk, index: int) -> bool:
         return walk.review(index, "outcome_unclear")
     step = decode(attempt.kind, attempt.step)
     conflict = attempt.outcome if attempt.outcome in CONFLICTS else None
-    first_look = attempt.sent_at + (0 if conflict else walk.policy.settle_s)
+    # A clock that was set since says nothing of how long ago it left: then the settling begins where that was.
+    sent_at = attempt.sent_at if walk.moment.set_at is None else max(attempt.sent_at, walk.moment.set_at)
+    if sent_at > walk.moment.now and walk.moment.set_at is not None:
+        sent_at = walk.moment.set_at
+    first_look = sent_at + (0 if conflict else walk.policy.settle_s)
     known_since = walk.view.requested_at if walk.view else float("-inf")
-    if walk.view is not None and known_since >= max(attempt.sent_at, attempt.ended_at or 0):
+    if walk.view is not None and known_since >= max(sent_at, attempt.ended_at or 0):
         ours = {other for i, other in enumerate(walk.remote_ids) if other is not None and i != index}
         found = match(step, walk.view, attempt.sent_at, ours - {getattr(step, "shift_id", None)})
         if isinstance(found, Exactly):
@@ -52,10 +56,10 @@ def in_flight(walk: Walk, index: int) -> bool:
             return walk.read(index, back_s=FORGOTTEN_S)  # what is in the way may be days old
         if conflict:
             return _judge_conflict(walk, index, conflict, step)
-        if known_since >= attempt.sent_at + SECOND_LOOK * walk.policy.settle_s:
+        if known_since >= sent_at + SECOND_LOOK * walk.policy.settle_s:
             return _never_happened(walk, index, step, found)
         if known_since >= first_look:
-            first_look = attempt.sent_at + SECOND_LOOK * walk.policy.settle_s
+            first_look = sent_at + SECOND_LOOK * walk.policy.settle_s
     if walk.moment.now < first_look:
         walk.wake(first_look)
         return False

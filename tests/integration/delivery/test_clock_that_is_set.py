@@ -168,3 +168,23 @@ def test_no_pause_is_longer_than_the_longest_by_whatever_clock_it_was_begun() ->
     gate.note(Reach.UNREACHED, None, now + 30 * DAY)
     assert gate.ready_at(now) == now + 300
     assert gate.ready_at(now + 300) == now + 300
+
+
+def test_a_clock_that_is_set_ahead_shortens_no_settling(tmp_path: Path) -> None:
+    """A whole shift is out, its answer is lost, and it arrives half a minute late; the clock is set ahead meanwhile."""
+
+    async def story(bench: Bench) -> None:
+        bench.clock.step(-25)
+        await asyncio.sleep(120)
+        bench.sandbox.faults.set(path="*/time-activities", method="POST", delay_s=30, count=1)
+        await bench.delivery.pause("uid:0")
+        await bench.punch(ANNA, "clock_in", ago_s=20 * HOUR, stated=True)
+        await bench.punch(ANNA, "clock_out", ago_s=13 * HOUR, stated=True)
+        await bench.delivery.resume("uid:0")
+        await asyncio.sleep(5)
+        bench.clock.step(50)
+        await asyncio.sleep(600)
+        assert len(bench.sheet()) == 1
+        assert await bench.all_delivered()
+
+    on_bench(tmp_path, story)
