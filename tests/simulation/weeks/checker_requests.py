@@ -6,7 +6,7 @@ import itertools
 
 from tests.simulation.weeks.clocks import DOUBT_S, TRUST_S
 from tests.simulation.weeks.facts import Facts
-from tests.simulation.weeks.seen import Finding, Request, Violation, clock
+from tests.simulation.weeks.seen import Finding, Request, Violation, clock, instant
 
 #: Between the moment a request is judged and its arrival: a commit, and the pacing of a burst.
 ON_THE_WAY_S = 2.0
@@ -83,6 +83,11 @@ def in_order(facts: Facts) -> list[Violation]:
                 if before is None or before.direction != "clock_in" or before.source != "tap":
                     continue
                 if before.tap is not None and before.tap.said.at > request.said.at:
+                    continue
+                if any(
+                    line["action"] == "punch.claimed" and instant(line["at"]) > request.said.at
+                    for line in before.journal
+                ):  # of a badge that was given to its person later on
                     continue
                 if not _settled(facts, kiosk, before.user_id, before.second, request):
                     finding.say(request.line, f"{request} asks for the clock-out at {clock(want.end)} before {before}")
