@@ -236,13 +236,15 @@ class Timekeeper:
         if sent.boot_id != received.boot_id:
             return
         ours = self.best(received).at
-        self.apart_s, error_s = _apart(date, self.best(sent).at, ours)
+        nearest, error_s = _apart(date, self.best(sent).at, ours)
+        # A Date is told without its fraction: waited by the earliest moment that it can mean, nothing comes too early.
+        self.apart_s = min(nearest, date - ours) if nearest else 0.0
         if error_s <= TRUST_WITHIN_S + 1:
-            self.server_ahead_s = self.apart_s
+            self.server_ahead_s = nearest
             if self._trusts.get(received.boot_id) is None or self.doubt is not None:
                 self._vouched_for(ours, error_s, received)
             return
-        nearest, by_wall = self.apart_s, _apart(date, sent.wall_s, received.wall_s)
+        by_wall = _apart(date, sent.wall_s, received.wall_s)
         if self.doubt is not None and by_wall[1] <= TRUST_WITHIN_S + 1:
             # What is disputed was reckoned from before: the clock has been set right since, and no NTP says so.
             self.server_ahead_s = by_wall[0]

@@ -20,15 +20,18 @@ HOUR = 3600
 DAY = 24 * HOUR
 
 
+@pytest.mark.parametrize("fraction_s", [0.0, 0.3, 0.7])
 @pytest.mark.parametrize("as_200", [False, True], ids=["429", "a 200 that says so"])
-def test_a_spent_day_is_left_alone_by_a_clock_that_is_hours_ahead(tmp_path: Path, as_200: bool) -> None:
+def test_a_spent_day_is_left_alone_by_a_clock_that_is_hours_ahead(
+    tmp_path: Path, as_200: bool, fraction_s: float
+) -> None:
     """By our clock the day's reset is over; by the service's it is to come, and that is what it means."""
 
     async def story(bench: Bench) -> None:
         limits = bench.sandbox.company.limits
         limits.plan, limits.as_200 = SMALL_BUSINESS, as_200
         await asyncio.sleep(60)
-        bench.clock.step(26 * HOUR)
+        bench.clock.step(26 * HOUR + fraction_s)
         await bench.delivery.check_key()
         limits.day.used = SMALL_BUSINESS.per_day
         await bench.punch(ANNA, "clock_in", known=False)
@@ -37,6 +40,10 @@ def test_a_spent_day_is_left_alone_by_a_clock_that_is_hours_ahead(tmp_path: Path
         assert left > 2 * HOUR, "the story needs some hours of the day"
         await asyncio.sleep(left - 60)
         assert len(bench.requests()) <= asked + 2
+        refused = [entry.status for entry in bench.sandbox.log.entries].count(429)
+        await asyncio.sleep(180)
+        assert len(bench.requests()) > asked
+        assert [entry.status for entry in bench.sandbox.log.entries].count(429) == refused, "it was not over yet"
 
     on_bench(tmp_path, story)
 

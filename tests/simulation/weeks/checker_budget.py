@@ -113,7 +113,7 @@ def key_left_alone(facts: Facts) -> list[Violation]:
     for kiosk, requests in facts.by_kiosk.items():
         good_at = 0.0
         for before, request, after in zip([None, *requests], requests, requests[1:], strict=False):
-            good_at = good_at if request.refused_key else request.said.at
+            good_at = request.said.at if request.answered and not request.refused_key else good_at
             if not request.refused_key or after.said.at - request.said.at >= HALT_RETRY_S - SLACK_S:
                 continue
             first_of_pair = request.reads is not None and after.said.path == "/me"
