@@ -156,8 +156,11 @@ def _time_disputed(sights: Sights, punch: PunchSeen) -> str | None:
         return None  # it was dated while a wrong clock was vouched for
     states = [state for state in sights.facts.clocks(punch.kiosk) if state.boot_id == punch.tap.said.boot_id]
     then = sights.facts.clock(punch.kiosk, punch.tap.said.at)
+    just_before = sights.facts.clock(punch.kiosk, punch.tap.said.at - 0.001)  # a step in the very moment of the tap
     last = states[-1] if states else None
-    if then is None or last is None or abs(then.error_s - last.error_s) > DOUBT_S - 1:
+    if then is None or just_before is None or last is None:
+        return None
+    if max(abs(state.error_s - last.error_s) for state in (then, just_before)) > DOUBT_S - 1:
         return None  # in the end that boot's clock says something else than it did at the tap
     return f"its clock was right ({then.error_s:+.1f} s) when it was tapped, and is right again"
 
