@@ -16,6 +16,7 @@ from daemon.errors import PunchdError
 from drivers.reader import Feedback, ReaderUnavailable
 from sandbox.connecteam.access import SANDBOX_KEY
 from tests.simulation.weeks.box import Box
+from tests.simulation.weeks.facts import WENT_OFF
 from tests.simulation.weeks.history import (
     Assigned,
     ClockStepped,
@@ -39,8 +40,6 @@ PATIENCE_S = 120.0
 
 #: A punch in review for one of these goes with no other decision than its time.
 TIME_FIRST = ("time_disputed", "clock_ahead")
-#: The kiosk ended while it was asked: nobody saw its answer.
-WENT_OFF = "it went off meanwhile"
 #: After so long somebody tries again.
 AGAIN_S = 120.0
 

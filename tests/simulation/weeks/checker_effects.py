@@ -103,6 +103,9 @@ def from_somewhere(facts: Facts) -> list[Violation]:
                 continue
             accepted = [one for one in claimed[row.id, direction] if _accepted(facts, one)]
             owners = [one for one in claimed[row.id, direction] if one not in accepted]
+            # The other half that a person stated at one kiosk may be the tap that another one had delivered.
+            tapped = {one.kiosk for one in owners if one.source != "decision"}
+            owners = [one for one in owners if one.source != "decision" or not tapped - {one.kiosk}]
             if not owners and not accepted and not _was_told(facts, row, direction):
                 finding.say(
                     0, f"the timesheet shows a {direction} of {row.user_id} at {clock(second)} that nobody tapped"

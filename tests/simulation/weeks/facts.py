@@ -35,6 +35,8 @@ from tests.simulation.weeks.history import (
 )
 from tests.simulation.weeks.seen import ACKNOWLEDGED, PunchSeen, Request, Tap, reads_of, wants_of
 
+#: What is told of an order whose kiosk went off before it answered.
+WENT_OFF = "it went off meanwhile"
 #: What the sandbox takes there and back, at most, where no fault delays it.
 TRAVEL_S = 1.0
 
@@ -114,10 +116,11 @@ class Facts:
         return since[place - 1][1] if place else None
 
     def blocked(self, kiosk: str, badge: str, at: float) -> bool:
-        """Whether the badge was blocked there."""
-        words = [ln.what for _, ln in self.of(Assigned)
-                 if ln.kiosk == kiosk and ln.badge == badge and ln.at <= at and ln.refused is None]  # fmt: skip
-        return bool(words) and words[-1] == "blocked"
+        """Whether the badge was blocked there, or may be: a kiosk that went off meanwhile may have stored it."""
+        lines = [ln for _, ln in self.of(Assigned) if (ln.kiosk, ln.badge) == (kiosk, badge) and ln.at <= at]
+        perhaps = [ln.what for ln in lines
+                   if ln.refused is None or (ln.refused == WENT_OFF and ln.what == "blocked")]  # fmt: skip
+        return bool(perhaps) and perhaps[-1] == "blocked"
 
     @cached_property
     def humans(self) -> dict[str, list[tuple[int, HumanDid]]]:
