@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from daemon.clock import Timekeeper
 from daemon.delivery import storage
@@ -73,7 +74,14 @@ class Deciding:
         if not isinstance(reply.outcome, Found) or reply.outcome.unreadable:
             raise RefusedError("Cannot read the timesheet now. Try again when it can be reached.")
         # Not learnt: of the person's other days this read says nothing.
-        record = closest(punch, reply.outcome.records)
+        shown = reply.outcome.records
+        # A read shows whole days: also shifts that began before what was asked for.
+        begun_at = min((record.start for record in shown), default=since)
+        taken = await self._db.read(partial(storage.shifts_of_others, punch=punch, since=min(since, begun_at)))
+        record = closest(punch, [record for record in shown if record.id not in taken])
         if record is None:
-            raise RefusedError("Cannot accept: the timesheet shows no shift there. Enter it, then try again.")
+            raise RefusedError(
+                "Cannot accept: the timesheet shows no shift there that is not another punch's. "
+                "Enter it, then try again."
+            )
         return record

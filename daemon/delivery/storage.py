@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from daemon.dating import is_wrong, refuse_wrong, settles_direction
 from daemon.delivery.plan import Send, Verdict
-from daemon.delivery.policy import FORGOTTEN_S
+from daemon.delivery.policy import FORGOTTEN_S, ROUNDING_MAX_S
 from daemon.delivery.reviewing import rested
 from daemon.delivery.settle import Settlement
 from daemon.delivery.steps import encode
@@ -207,6 +207,13 @@ def reviewed(conn: sqlite3.Connection, punch_id: str) -> Punch:
     return punch
 
 
+def shifts_of_others(conn: sqlite3.Connection, punch: Punch, since: float) -> set[str]:
+    """Ids of the shifts whose start (of a clock-out: whose end) another of the person's punches stands for."""
+    near = list_punches(conn, user_id=punch.user_id, since=since - ROUNDING_MAX_S)
+    return {other.remote_id for other in near
+            if other.remote_id and other.id != punch.id and other.direction is punch.direction}  # fmt: skip
+
+
 def accept(conn: sqlite3.Connection, punch_id: str, record: ShiftRecord, at: float, by: str) -> Punch:
     """Take what stands on the timesheet for this punch, as a person decided."""
     punch, entry = reviewed(conn, punch_id), deliveries.find_lane_punch(conn, punch_id)
@@ -325,6 +332,7 @@ __all__ = [
     "reviewed",
     "set_paused",
     "settle",
+    "shifts_of_others",
     "take_back",
     "unfinished_lanes",
 ]

@@ -11,6 +11,7 @@ import pytest
 
 from daemon.errors import InvalidInputError, NotFoundError, RefusedError
 from sandbox.connecteam.limits import SMALL_BUSINESS
+from sandbox.faults import Kind
 from tests.support.deciding import decisions
 from tests.support.delivery_bench import ANNA, BOB, Bench, on_bench
 
@@ -281,5 +282,28 @@ def test_a_given_time_does_not_reach_over_another_punch(tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match=between):
             await decisions(bench).resolve(punch, clock_out=bench.second(22 * HOUR), by="uid:0")
         assert len(await bench.punches()) == 2
+
+    on_bench(tmp_path, story)
+
+
+def test_the_shift_of_another_punch_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    """Yesterday's shift stands there for yesterday's clock-in: of today's the timesheet shows nothing."""
+
+    async def story(bench: Bench) -> None:
+        came = await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(4 * HOUR)
+        left = await bench.punch(ANNA, "clock_out")
+        await asyncio.sleep(60)
+        assert [await bench.state(punch) for punch in (came, left)] == [("delivered", None)] * 2
+        await asyncio.sleep(8 * HOUR)
+        bench.sandbox.faults.set(kind=Kind.ERROR, status=422, path="*/clock-in", count=1)
+        today = await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(60)
+        assert (await bench.state(today))[0] == "review"
+        with pytest.raises(RefusedError, match="not another punch's"):
+            await bench.delivery.accept_server(today, by="uid:0")
+        bench.sandbox.manager.add_shift(ANNA, bench.second(300))
+        await bench.delivery.accept_server(today, by="uid:0")
+        assert await bench.state(today) == ("delivered", None)
 
     on_bench(tmp_path, story)
