@@ -84,7 +84,7 @@ def folded(facts: Facts) -> list[Violation]:
 
 def _may_refuse(facts: Facts, tap: Tap) -> bool:
     low, high = tap.said.at - 1, tap.shown_at + 1
-    if facts.blocked(tap.said.kiosk, tap.said.badge, high):
+    if any(facts.blocked(tap.said.kiosk, tap.said.badge, at) for at in (low, high)):
         return True
     full = False
     for _, line in facts.of(Disk):
