@@ -159,19 +159,24 @@ class Timekeeper:
 
     def evidence(self) -> Evidence:
         """Read the clocks, and notice synchronisation on the way."""
+        return self._look()[0]
+
+    def now(self) -> float:
+        """The best known time now, Unix seconds."""
+        return self._look()[1]
+
+    def _look(self) -> tuple[Evidence, float]:
+        """What the clocks show and the best time of that, with a step since the last look written down."""
         seen = self._clock.now()
         self.observe(seen)
-        offset, before = self.best(seen).at - seen.boottime_s, self._offset
+        ours = self.best(seen).at
+        offset, before = ours - seen.boottime_s, self._offset
         self._offset = (seen.boot_id, offset)
         if before is not None and before[0] == seen.boot_id and abs(offset - before[1]) >= MOVED_S:
             self.stepped_s += offset - before[1]
             self.apart_s -= offset - before[1]
-            self.set_at = self.best(seen).at
-        return seen
-
-    def now(self) -> float:
-        """The best known time now, Unix seconds."""
-        return self.best(self.evidence()).at
+            self.set_at = ours
+        return seen, ours
 
     def server_now(self) -> float:
         """The service's time now, as far as it is known."""

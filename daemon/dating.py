@@ -12,6 +12,7 @@ from typing import Final
 from daemon.clock import DOUBT_BEYOND_S
 from daemon.errors import RefusedError
 from daemon.model import Punch, PunchState
+from drivers.reader import Evidence
 
 #: Why a punch is in review whose second is not the true one.
 WRONG: Final = frozenset({"time_disputed", "clock_ahead"})
@@ -25,6 +26,11 @@ def is_wrong(punch: Punch) -> bool:
 def is_stated(punch: Punch) -> bool:
     """Whether a person said when it was: a time without an error, which no clock of ours can show to be wrong."""
     return punch.time_error_s == 0.0
+
+
+def tapped(punch: Punch) -> Evidence:
+    """What the clocks showed when it was tapped."""
+    return Evidence(punch.raw_at, punch.boottime_s, punch.boot_id, punch.synchronised)
 
 
 def differs(true_at: float, punch: Punch) -> bool:

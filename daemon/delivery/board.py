@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from daemon.delivery.plan import Plan, Read, Send
 from daemon.queue.deliveries import LanePunch
@@ -91,10 +91,7 @@ class Board:
         changed, old = self.dirty.pop(user_id), self.lanes.get(user_id)
         if old is None or not old.known:
             return Lane(user_id, [], None), True
-        lane = old.afresh()
-        lane.punches, lane.waiting, lane.wide = old.punches, old.waiting, old.wide
-        lane.max_shift_s, lane.job_id = old.max_shift_s, old.job_id
-        return lane, changed
+        return replace(old, plan=Plan(), version=0), changed
 
     def forgive(self) -> None:
         """Let everybody go at once who was sent in vain, as if for the first time."""

@@ -12,6 +12,7 @@ from functools import partial
 
 from daemon.alarms import Alarms
 from daemon.clock import Timekeeper
+from daemon.dating import tapped
 from daemon.delivery import storage
 from daemon.delivery.board import Board, Lane
 from daemon.delivery.gate import Gate
@@ -221,8 +222,7 @@ class Planning:
         self._put(lane, await self._db.read(partial(storage.load, user_id=lane.user_id, wide=wide)))
 
     def _true_at(self, punch: Punch, now: Evidence) -> float | None:
-        tapped = Evidence(punch.raw_at, punch.boottime_s, punch.boot_id, punch.synchronised)
-        return self._timekeeper.by_boot(tapped, now)
+        return self._timekeeper.by_boot(tapped(punch), now)
 
     @staticmethod
     def _put(lane: Lane, stored: storage.Stored) -> None:

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from daemon.dating import differs, is_stated, told
+from daemon.dating import differs, is_stated, tapped, told
 from daemon.intake.attendance import Moment, Policy, repeats, toggle
 from daemon.intake.placing import Desk
 from daemon.model import Direction, Punch, PunchState, ReaderDirection
@@ -25,7 +25,6 @@ from daemon.queue.queue import (
     unsent_of_boot,
     unsettled_punches,
 )
-from drivers.reader import Evidence
 
 #: The reasons that a trusted clock, or a decided neighbour, takes away.
 WAITING = frozenset({"clock_untrusted", "earlier_punch_undecided"})
@@ -153,7 +152,7 @@ def _dated_rightly(conn: sqlite3.Connection, desk: Desk) -> list[Punch]:
 
 def _by_boot(punch: Punch, desk: Desk) -> float | None:
     """When it was by the boot clock; None where nothing vouches for that."""
-    true = desk.reckoner.best(Evidence(punch.raw_at, punch.boottime_s, punch.boot_id, synchronised=False))
+    true = desk.reckoner.best(replace(tapped(punch), synchronised=False))
     return true.at if true.known else None
 
 
@@ -172,7 +171,7 @@ def _dispute(conn: sqlite3.Connection, punch: Punch, true_at: float, desk: Desk)
 def _settle_time(conn: sqlite3.Connection, punch: Punch, desk: Desk) -> bool:
     if punch.time_known or punch.state.finished:
         return False
-    best = desk.reckoner.reckon(conn, Evidence(punch.raw_at, punch.boottime_s, punch.boot_id, punch.synchronised))
+    best = desk.reckoner.reckon(conn, tapped(punch))
     if best.known:
         settle_time(conn, punch.id, best.at, best.error_s)
     return best.known

@@ -84,6 +84,15 @@ def test_a_throttle_ends_when_it_ends_though_the_clock_was_set_back(tmp_path: Pa
     on_bench(tmp_path, story)
 
 
+async def left_by_phone(bench: Bench, shift_id: str) -> None:
+    """Anna's shift ends elsewhere and she taps out: no older view sends that, and a new one shows nothing to end."""
+    bench.sandbox.manager.edit_shift(shift_id, end=bench.second(1))
+    out = await bench.punch(ANNA, "clock_out")
+    await asyncio.sleep(60)
+    assert await bench.state(out) == ("held", "waiting_for_clock_in")
+    assert "POST clock-out" not in bench.requests()
+
+
 def test_a_view_of_a_clock_that_ran_ahead_says_nothing_of_what_comes_after(tmp_path: Path) -> None:
     """Read while the clock was 25 s ahead, which nobody doubts, Anna's shift was open; she has left since, by phone."""
 
@@ -95,11 +104,7 @@ def test_a_view_of_a_clock_that_ran_ahead_says_nothing_of_what_comes_after(tmp_p
         await asyncio.sleep(2)
         assert bench.delivery.seen(ANNA) is not None
         bench.clock.step(-25)
-        bench.sandbox.manager.edit_shift(shift.id, end=bench.second(1))
-        out = await bench.punch(ANNA, "clock_out")
-        await asyncio.sleep(60)
-        assert await bench.state(out) == ("held", "waiting_for_clock_in")
-        assert "POST clock-out" not in bench.requests()
+        await left_by_phone(bench, shift.id)
 
     on_bench(tmp_path, story, policy=Policy(snapshots=True))
 
@@ -120,11 +125,7 @@ def test_a_view_is_as_old_as_it_is_though_the_clock_was_set_while_it_was_read(tm
         seen = bench.delivery.seen(ANNA)
         assert seen is not None
         assert 3 <= bench.clock.true_now - seen[0].requested_at <= 5
-        bench.sandbox.manager.edit_shift(shift.id, end=bench.second(1))
-        out = await bench.punch(ANNA, "clock_out")
-        await asyncio.sleep(60)
-        assert await bench.state(out) == ("held", "waiting_for_clock_in")
-        assert "POST clock-out" not in bench.requests()
+        await left_by_phone(bench, shift.id)
 
     on_bench(tmp_path, story, policy=Policy(snapshots=True))
 

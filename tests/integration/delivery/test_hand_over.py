@@ -26,23 +26,28 @@ async def shifts(bench: Bench) -> list[str]:
     return [*ins, *outs]
 
 
+def transactions(bench: Bench) -> list[object]:
+    """Grows by one with each transaction from now on."""
+    write, written = bench.db.write, list[object]()
+
+    async def noted(fn):
+        written.append(fn)
+        return await write(fn)
+
+    bench.db.write = noted  # type: ignore[method-assign]
+    return written
+
+
 def test_a_flush_costs_one_transaction_a_punch(tmp_path: Path) -> None:
     """Six punches of three people: six times journal, the last five with the answer before, and one answer alone."""
 
     async def story(bench: Bench) -> None:
         await shifts(bench)
-        write, written = bench.db.write, 0
-
-        async def counted(fn):
-            nonlocal written
-            written += 1
-            return await write(fn)
-
-        bench.db.write = counted  # type: ignore[method-assign]
+        written = transactions(bench)
         await bench.delivery.resume(by="test")
         await asyncio.sleep(60)
         assert await bench.all_delivered()
-        assert written == 1 + 6 + 1, "the resuming, a transaction a punch, and the last answer"
+        assert len(written) == 1 + 6 + 1, "the resuming, a transaction a punch, and the last answer"
 
     on_bench(tmp_path, story)
 
@@ -54,18 +59,11 @@ def test_what_needs_no_request_is_settled_many_at_a_time(tmp_path: Path) -> None
         await asyncio.sleep(1)  # started, and at rest
         wake, bench.delivery.wake = bench.delivery.wake, lambda user_id=None: None  # type: ignore[method-assign]
         ids = [await bench.punch(ANNA, "clock_in", ago_s=(70 - n) * 3600) for n in range(30)]
-        write, written = bench.db.write, 0
-
-        async def counted(fn):
-            nonlocal written
-            written += 1
-            return await write(fn)
-
-        bench.db.write = counted  # type: ignore[method-assign]
+        written = transactions(bench)
         wake()
         await asyncio.sleep(5)
         assert {await bench.state(punch_id) for punch_id in ids} == {("review", "missing_clock_out")}
-        assert written <= 5, "three at first, then eight at a time"
+        assert len(written) <= 5, "three at first, then eight at a time"
 
     on_bench(tmp_path, story)
 
