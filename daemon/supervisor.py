@@ -63,17 +63,18 @@ async def supervise(
 ) -> None:
     """Run `factory()` until it returns, and again after each exception, with growing pauses.
 
-    Each failure is logged with its traceback, published as `part.failed`, and raises the alarm `NAME_failing`, which
-    is cleared once the part has run for `backoff.stable_s`. Cancellation and FatalError pass through.
+    Each failure is logged (with its traceback unless it is the one before it over again), published as `part.failed`,
+    and raises the alarm `NAME_failing`, which is cleared once the part has run for `backoff.stable_s`. Cancellation and
+    FatalError pass through.
     """
     log = structlog.get_logger("supervisor").bind(part=name)
     alarm = f"{name}_failing"
-    failures = 0
+    failures, last = 0, ""
 
     async def calm_down() -> None:
-        nonlocal failures
+        nonlocal failures, last
         await sleep(backoff.stable_s)
-        failures = 0
+        failures, last = 0, ""
         alarms.clear(alarm)
 
     while True:
@@ -87,11 +88,15 @@ async def supervise(
                 raise
             failures += 1
             delay_s = backoff.delay_s(failures, rng)
-            log.exception("part.failed", failures=failures, retry_in_s=round(delay_s, 1))
-            events.publish("part.failed", part=name, error=_words(error), failures=failures)
+            # A full disk fails alike each minute for days: one traceback of it is enough, and less to write.
+            before, last = last, _words(error)
+            log.error(
+                "part.failed", failures=failures, retry_in_s=round(delay_s, 1), error=last, exc_info=last != before
+            )
+            events.publish("part.failed", part=name, error=last, failures=failures)
             alarms.set(
                 alarm,
-                f"{name} cannot run: {_words(error)}; it is started again by itself. "
+                f"{name} cannot run: {last}; it is started again by itself. "
                 "If that goes on, report it with the output of journalctl -u punchd",
             )
         finally:

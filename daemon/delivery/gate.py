@@ -16,6 +16,8 @@ DeliveryState = Literal["online", "offline", "halted", "paused"]
 HALT_RETRY_S = 15 * 60
 #: Answers that prove nothing, in a row, until the way to the service counts as gone; what writes is counted apart.
 UNCLEAR_IS_OFFLINE = 2
+#: What was lost counts until twice the longest pause has passed without another try: then nothing waits to be written.
+LOSSES_COUNT_PAUSES = 2
 #: One person's punch that was sent in vain goes again at once so often, as lost answers are every day's; then it rests,
 #: twice as long each time, to the longest pause. That is 1 part in 140 of the time in which it can go live.
 AT_ONCE_AGAIN, REST_FIRST_S = 2, 30.0
@@ -78,6 +80,16 @@ class Gate:
         """Whether the last request that wrote got no answer, and nothing showed since that one arrived."""
         return self._lost > 0
 
+    @property
+    def losses_count_until(self) -> float:
+        """Until when what was lost says something of the way, if nothing is written meanwhile; infinity: nothing was.
+
+        A person's record in the timesheet, or a review, may have settled what was to be written.
+        """
+        if not self._lost:
+            return float("inf")
+        return self._last_write_at + LOSSES_COUNT_PAUSES * self._backoff_max_s
+
     def ready_at(self, now: float) -> float:
         """When the next request may be tried; infinity while paused."""
         if self.paused:
@@ -127,7 +139,7 @@ class Gate:
             self.write_arrived()
 
     def write_arrived(self) -> None:
-        """One was answered, or a read shows what it did: they arrive."""
+        """One was answered, or a read shows what it did: they arrive. Or nothing is left that would show it."""
         self._lost, self._writes_until = 0, 0.0
 
     def rest_after_s(self, in_vain: int) -> float:

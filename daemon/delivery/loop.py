@@ -332,9 +332,19 @@ class Delivery:
         if lane is None and expired_at <= now and await self._idle.read(now):
             return 0.0
         if lane is None:
-            return self._rest(min(expired_at if expired_at > now else float("inf"), writes_at), now)
+            at = min(expired_at if expired_at > now else float("inf"), writes_at)
+            return self._rest(min(at, self._forget_losses(now) if at == float("inf") else at), now)
         await self._planning.for_one(lane, self._serving.serve(lane))
         return 0.0
+
+    def _forget_losses(self, now: float) -> float:
+        """Nothing is there to be written: what was lost long ago no longer says that the way is gone. When it will."""
+        until = self.gate.losses_count_until
+        if until > now:
+            return until
+        with self._teller.watching(self.gate):
+            self.gate.write_arrived()
+        return float("inf")
 
     def _rest(self, at: float, now: float) -> float | None:
         """The rest until the earliest of: `at`, a plan's own time, a look at the key, a probe, reads allowed again."""

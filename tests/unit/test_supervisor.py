@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import pytest
+import structlog
 
 from daemon.alarms import Alarms
 from daemon.events import Events
@@ -89,6 +90,23 @@ async def test_a_failing_part_is_started_again_with_growing_pauses(bench):
         assert ceiling / 2 <= pause <= ceiling
     assert [alarm.code for alarm in bench.alarms.standing()] == ["reader_front_failing"]
     await end(task)
+
+
+async def test_the_same_failure_over_again_is_one_line_without_its_traceback(bench):
+    """A disk that is full for days fills no log as well; another failure, or the same after a calm time, tells all."""
+    bench.plan = [ValueError("full"), ValueError("full"), ValueError("other"), ValueError("full")]
+    with structlog.testing.capture_logs() as lines:
+        task = bench.start()
+        for _ in range(4):
+            await bench.wake()
+        await bench.wake(stable=True)
+        await end(task)
+    assert [(line["error"], line["exc_info"]) for line in lines] == [
+        ("ValueError: full", True),
+        ("ValueError: full", False),
+        ("ValueError: other", True),
+        ("ValueError: full", True),
+    ]
 
 
 async def test_a_stable_time_clears_the_alarm_and_the_count(bench):

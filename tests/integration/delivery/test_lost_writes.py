@@ -200,3 +200,25 @@ def test_whoever_asks_for_a_sync_waits_for_no_pause(tmp_path: Path) -> None:
         assert await bench.all_delivered()
 
     on_bench(tmp_path, story)
+
+
+def test_where_nothing_is_left_to_write_it_does_not_stay_offline(tmp_path: Path) -> None:
+    """Nobody writes any more: a person decided. Ten minutes after the last try status says so, and so do the events."""
+
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(60)
+        lose_writes(bench)
+        punch = await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(3 * HOUR)
+        for _ in range(60):  # it is in flight until its second look
+            if (await bench.state(punch))[0] == "pending":
+                break
+            await asyncio.sleep(1)
+        await bench.delivery.discard(punch, reason="typed in by hand", by="test")
+        assert bench.delivery.status().state == "offline"
+        async with bench.events.watch() as watch:
+            await asyncio.sleep(11 * 60)
+            assert "delivery.online" in [watch.get_nowait().name for _ in range(watch.qsize())]
+        assert (bench.delivery.status().state, bench.delivery.status().detail) == ("online", None)
+
+    on_bench(tmp_path, story)

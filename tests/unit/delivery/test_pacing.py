@@ -287,6 +287,19 @@ def test_what_writes_pauses_longer_each_time_though_reads_are_answered():
     assert (gate.state, gate.detail, gate.writes_at(now + 2)) == ("online", None, now + 2)
 
 
+def test_losses_count_for_twice_the_longest_pause_and_no_longer_without_a_try():
+    """Each loss begins it anew; without one there is nothing to wait for. A clock that was set moves it."""
+    gate = Gate(300, random.Random(1))
+    assert gate.losses_count_until == float("inf")
+    gate.note(Reach.UNCLEAR, "no answer", NOW, wrote=True)
+    gate.note(Reach.UNCLEAR, "no answer", NOW + 50, wrote=True)
+    assert gate.losses_count_until == NOW + 650
+    gate.move(3600)
+    assert gate.losses_count_until == NOW + 4250
+    gate.write_arrived()
+    assert gate.losses_count_until == float("inf")
+
+
 def test_one_new_punch_waits_for_no_pause_of_those_that_were_lost():
     """Five seconds after the last try, and once: it shows whether everybody's are lost."""
     gate = Gate(300, random.Random(1))
