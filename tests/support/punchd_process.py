@@ -103,7 +103,7 @@ class Punchd:
         if self.process.poll() is None:
             end = os.pidfd_open(self.process.pid)
             try:
-                select.select([self._manager, end], [], [], PATIENCE_S)
+                select.select([self._manager.fileno(), end], [], [], PATIENCE_S)
             finally:
                 os.close(end)
         return self.process.poll() is not None and not select.select([self._manager], [], [], 0)[0]
