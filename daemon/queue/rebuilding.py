@@ -157,7 +157,9 @@ class Builder:
     def _read_copy(self) -> None:
         for record in self._copy_records():
             kind = record["is"]
-            self._copy_reach = max(self._copy_reach, record["n"])
+            # Each line says how far the chain had come when it was written. The last one has the word: a number that
+            # damage had made was written as well, and was none of those that later lines name.
+            self._copy_reach = record["n"]
             if kind in ("punch", "tap"):
                 self._copy_head = (record["n"], record["hash"])
             if kind == "punch":
@@ -341,7 +343,6 @@ class Builder:
             first = 1 if min(known) <= _FIRST_NUMBERS else min(known)  # those before were pruned long ago
             unknown = set(range(first, max(known))) - known
             lost += [(seq, f"number {seq} (unless it was pruned)") for seq in unknown]
-        # Each later line of the copy says how far the chain reached when it was written.
         beyond = max(there, default=0) + 1
         tail = range(self._last_link + 1, self._copy_reach + 1)
         lost += [(beyond, f"what link {link} stood for, a punch or a kept tap") for link in tail]

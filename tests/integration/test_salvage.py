@@ -334,6 +334,20 @@ def test_an_altered_punch_comes_from_the_copy_or_goes_to_a_person(state):
     assert standing(broken / "punchd.db")["p2"][0:2] == ("review", "salvaged")
 
 
+@pytest.mark.parametrize("left", ["both", "copy"])
+def test_a_number_that_damage_made_of_a_link_counts_no_losses(state, left):
+    """The copy was given a link under a number far beyond the chain's end; its later lines know the true one."""
+    path, copy = state / "punchd.db", state / "punchd.copy"
+    records = [decode(line) for line in copy.read_bytes().splitlines(keepends=True)]
+    (told,) = [record for record in records if record["is"] == "punch" and record["punch"]["id"] == "p2"]
+    told["n"] += 4096
+    copy.write_bytes(b"".join(encode(record) for record in records))
+    if left == "copy":
+        path.unlink()
+    report = salvage(path, copy, "for this test", NOW)
+    assert (report.punches, report.kept_taps, report.lost_total, report.altered_total) == (6, 1, 0, 0)
+
+
 def test_a_copy_that_an_older_version_wrote(state):
     """Its lines know no way of a kept tap: the tap is brought back, and decided by its reader as it is then."""
     path, copy = state / "punchd.db", state / "punchd.copy"

@@ -6,7 +6,6 @@ One week a seed, counted on from the first. Exit 0 when every promise held, 1 ot
 from __future__ import annotations
 
 import argparse
-import gc
 import multiprocessing
 import os
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from tests.simulation.weeks.coverage import Coverage, Reach, summary, table
 from tests.simulation.weeks.drawing import draw_script
-from tests.simulation.weeks.one import Week, judge, one_week
+from tests.simulation.weeks.one import Week, judge, one_week, seldom_collected
 from tests.simulation.weeks.run import run
 from tests.simulation.weeks.script import Script
 from tests.simulation.weeks.shrink import shrink
@@ -41,11 +40,6 @@ def weeks(first: int, count: int, jobs: int, people: int | None = None) -> Itera
         return
     with multiprocessing.get_context("spawn").Pool(jobs, seldom_collected, maxtasksperchild=50) as pool:
         yield from pool.imap_unordered(live, seeds)
-
-
-def seldom_collected() -> None:
-    """All of a week is kept to its end: to look through it for garbage each 700 objects is a tenth of the cost."""
-    gc.set_threshold(10_000)
 
 
 def main() -> int:

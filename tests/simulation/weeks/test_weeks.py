@@ -61,3 +61,14 @@ def test_a_script_is_made_as_short_as_what_breaks_allows():
         return {33.0, 150.0} <= {event.at for event in shorter.events}
 
     assert [event.at for event in shrink(script, breaks, 60).events] == [33.0, 150.0]
+
+
+def test_the_command_lives_weeks_in_processes_of_their_own(tmp_path):
+    """Two weeks of two people, two at a time, and what came of them."""
+    words = ["run", "--weeks", "2", "--seed", "3", "--people", "2", "--jobs", "2", "--keep", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation.weeks", *words], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 weeks from seed 3" in done.stdout
+    assert "0 broke a promise" in done.stdout
