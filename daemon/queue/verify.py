@@ -235,6 +235,9 @@ def unreadable(conn: sqlite3.Connection) -> list[str]:
     """Tables with text that is none any more: whoever reads that row gets an error, and SQLite's own check none."""
     found = []
     for (table,) in conn.execute(_TABLES).fetchall():
+        if not isinstance(table, str):
+            found.append(f"the table {plain(table)} has a name that is no text")
+            continue
         quoted = table.replace('"', '""')
         try:
             for _ in conn.execute(f'SELECT * FROM "{quoted}"'):

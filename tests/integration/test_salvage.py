@@ -30,7 +30,7 @@ from daemon.queue.records import journal
 from daemon.queue.salvage import READY, marker, salvage
 from daemon.queue.salvaged import Seen
 from daemon.queue.starting import open_or_salvage
-from daemon.queue.verify import verify
+from daemon.queue.verify import unreadable, verify
 from daemon.queue.wreck import Wreck
 from tests.support.rows import T0, Rows
 
@@ -517,6 +517,18 @@ def test_a_schema_that_is_no_text_any_more_is_salvaged_around(state):
     report = salvage(path, state / "punchd.copy", "a test", Seen(0.0, known=False))
     assert report.punches
     assert report.lost_total == 0
+
+
+def test_a_table_whose_name_is_no_text_any_more_is_found_and_salvaged_around(state):
+    """SQLite goes by the schema's words and opens it all the same; the check says what is wrong."""
+    path = state / "punchd.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        conn.execute("PRAGMA writable_schema = ON")
+        conn.execute("UPDATE sqlite_schema SET name = CAST(name AS BLOB) WHERE name = 'taps'")
+    with closing(sqlite3.connect(path)) as conn:
+        assert unreadable(conn) == ["the table b'taps' has a name that is no text"]
+    report = salvage(path, state / "punchd.copy", "a test", Seen(0.0, known=False))
+    assert (report.punches, report.kept_taps, report.lost_total) == (6, 1, 0)
 
 
 def test_a_link_whose_words_are_no_text_any_more_is_a_broken_link(state):
