@@ -148,10 +148,14 @@ def _match_recorded(step: RecordShift, view: View) -> Match:
 def closest(punch: Punch, records: Collection[ShiftRecord]) -> ShiftRecord | None:
     """The shift a person means who accepts the timesheet's record for a punch: its own, or the one that lies nearest.
 
-    A clock-in means a shift's start, a clock-out its end; a shift that reaches over the punch will do.
+    A clock-in means a shift's start, a clock-out its end; a shift that reaches over the punch will do. What was over
+    before a clock-in, or began after a clock-out (further than a service rounds), is not the shift of that tap.
     """
-    own = [record for record in records if record.id == punch.remote_id]
+    for record in records:
+        if record.id == punch.remote_id:
+            return record
     if punch.direction is Direction.CLOCK_OUT:
-        fitting = [r for r in records if r.end is not None and (r.start <= punch.second or r.end >= punch.second)]
-        return next(iter(own), None) or min(fitting, key=lambda r: abs((r.end or 0) - punch.second), default=None)
-    return next(iter(own), None) or min(records, key=lambda r: abs(r.start - punch.second), default=None)
+        ended = [r for r in records if r.end is not None and r.start <= punch.second + ROUNDING_MAX_S]
+        return min(ended, key=lambda r: abs((r.end or 0) - punch.second), default=None)
+    lasting = [r for r in records if r.end is None or r.end >= punch.second - ROUNDING_MAX_S]
+    return min(lasting, key=lambda r: abs(r.start - punch.second), default=None)

@@ -153,6 +153,30 @@ def test_what_the_service_recorded_at_another_time_is_never_sent_again(tmp_path:
     on_bench(tmp_path, story)
 
 
+def test_a_shift_that_was_over_before_or_begun_after_is_not_that_of_the_tap(tmp_path: Path) -> None:
+    """A phone's shift of the night is none that a clock-in of the morning began, nor one of the evening this one's end.
+
+    Within what a service rounds by it may be.
+    """
+
+    async def story(bench: Bench) -> None:
+        for start_h, end_h in ((30, 28), (15, 14)):
+            bench.sandbox.manager.add_shift(ANNA, bench.second(start_h * HOUR), bench.second(end_h * HOUR))
+        came = await bench.punch(ANNA, "clock_in", ago_s=13 * HOUR)
+        left = await bench.punch(BOB, "clock_out", ago_s=32 * HOUR)
+        bench.sandbox.manager.add_shift(BOB, bench.second(30 * HOUR), bench.second(28 * HOUR))
+        await asyncio.sleep(26 * HOUR)
+        for punch in (came, left):
+            assert (await bench.state(punch))[0] == "review"
+            with pytest.raises(RefusedError, match="shows no shift"):
+                await bench.delivery.accept_server(punch, by="uid:0")
+        bench.sandbox.manager.add_shift(ANNA, bench.second(39.5 * HOUR), bench.second(39.1 * HOUR))
+        accepted = await bench.delivery.accept_server(came, by="uid:0")
+        assert accepted.state.value == "delivered"
+
+    on_bench(tmp_path, story)
+
+
 def test_asking_for_a_record_in_vain_leaves_other_punches_alone(tmp_path: Path) -> None:
     """What was read of an old day for a decision says nothing of today: a clock-out that waits is sent as any other."""
 
