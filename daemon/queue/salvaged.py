@@ -22,7 +22,8 @@ class Seen:
 
 @dataclass
 class Salvage:
-    """What came of it. Lists hold at most NAMED_MAX; the numbers beside them count all."""
+    """What came of it. Lists hold at most NAMED_MAX; the numbers beside them count all. `altered` and `lost` name
+    punches, and kept taps as such; of those, an altered one was left out."""
 
     why: str
     at: str | None = None
@@ -69,14 +70,14 @@ class Salvage:
         if self.copy_end_unreadable and self.database_unreadable:
             said.append("The copy's end is among them: of what came last nothing may be left that tells of it.")
         if self.altered_total:
-            said.append(f"{self.altered_total} punches are not as they were stored, and the copy has them no better: "
-                        f"{listed(self.altered, self.altered_total)}.")  # fmt: skip
+            said.append(f"{self.altered_total} punches or kept taps are not as they were stored, and the copy has them "
+                        f"no better: {listed(self.altered, self.altered_total)}.")  # fmt: skip
         if self.nameless:
             said.append(f"The names of these people are lost; import them again: {', '.join(self.nameless)}.")
         if self.rows_refused:
             said.append(f"{self.rows_refused} rows of other kinds made no sense any more and were left out.")
         if self.lost_total:
-            said.append(f"LOST: {self.lost_total} punch(es): {listed(self.lost, self.lost_total)}.")
+            said.append(f"LOST: {self.lost_total} punch(es) or kept tap(s): {listed(self.lost, self.lost_total)}.")
         else:
             said.append("No punch is known to be lost.")
         if self.folder:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from daemon.queue import chain
 from daemon.queue.opening import connect
 
 #: What reading damage raises: SQLite's own words about it may be no text either.
@@ -73,6 +74,11 @@ class Wreck:
             _raise_passing(error)
             return None
         return row
+
+    def vouches(self, link: Any, facts: Sequence[Any]) -> bool:
+        """Whether the chain's link says that a row is as it was stored."""
+        row = self.one("SELECT salt, digest FROM chain WHERE id = ? AND gone IS NULL", link)
+        return row is not None and row[0] is not None and bool(chain.digest(row[0], facts) == row[1])
 
     def numbered(self, table: str, key: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """The rows of a table that is kept in the order of a number; what cannot be read is skipped and counted."""

@@ -17,13 +17,15 @@ import pytest
 import structlog
 
 from daemon.queue.opening import PAGE_SIZE
-from tests.support.damage import COPY, DB, WAL, Facts, Judged, judge, make
+from tests.support.damage import COPY, DB, KEPT, WAL, Facts, Judged, flip, judge, make, tapped_at
 from tests.support.sweep import Lines, Log, Sweep, masks, remembered
 
 ALL = os.environ.get("DAMAGE") == "all"
 #: How many of the possible places the short profile tries.
 SPREAD = 12
 PUNCHES = 200
+#: So many more were kept taps until their badge had an owner.
+CLAIMED = 4
 
 
 SEED = int(os.environ.get("SEED", "1"))
@@ -100,7 +102,8 @@ async def test_undamaged_it_just_starts(room, lived, cut):
     for made, truth in (lived, cut):
         judged = await judge(fresh(room, made), truth)
         assert judged == Judged(unfinished=judged.unfinished)
-        assert len(truth) in (PUNCHES, PUNCHES - 2)
+        kept = sum(name.startswith(KEPT) for name in truth)
+        assert (len(truth) - kept, kept) in ((PUNCHES + CLAIMED, 6), (PUNCHES - 2 + CLAIMED, 6))
 
 
 async def test_a_flipped_byte_anywhere_in_the_database(room, lived, tell):
@@ -160,6 +163,28 @@ async def test_a_flipped_byte_anywhere_in_the_copy(room, lived, tell):
                 assert outcome == "all there", offset
     tell(f"  {COPY}: all of {len(lines.content)} places; {sweep.tried}")
     assert not sweep.tried.wrong, sweep.tried
+
+
+async def test_a_flipped_byte_anywhere_in_a_kept_tap(room, lived):
+    """It is found, and comes back from the copy as it was stored; without a copy it is left out and named, or it is
+    there unaltered: damage makes no other tap of it, and so no punch of another time or person."""
+    made, truth = lived
+    content = (made / DB).read_bytes()
+    at = content.index(b"front0499")
+    for offset in range(at - 16, at + 60, 1 if ALL else 7):
+        for copied in (True, False):
+            folder = fresh(room, made)
+            flip(folder / DB, offset, 8)
+            (folder / "punchd.damaged").write_text("for this test")
+            if not copied:
+                (folder / COPY).unlink()
+            judged = await judge(folder, truth)
+            told = judged.report["altered_total"] + judged.report["lost_total"]
+            assert not judged.findings, (offset, judged)
+            assert not judged.altered, (offset, judged)
+            assert not judged.added, (offset, judged)
+            assert len(judged.missing) <= (0 if copied else told), (offset, judged)
+            assert not (copied and told), (offset, judged)
 
 
 async def test_cut_off_at_every_page(room, lived):
@@ -242,6 +267,6 @@ async def test_both_damaged_at_once(room, lived):
         untold = judged.missing
         if judged.report["copy_end_unreadable"] and judged.report["database_unreadable"]:
             # Of what came last nothing may be left: that is said, in words.
-            last = max(int(one[1:]) for one in truth.keys() - judged.missing)
-            untold = {one for one in judged.missing if int(one[1:]) < last}
+            last = max(tapped_at(truth[one]) for one in truth.keys() - judged.missing)
+            untold = {one for one in judged.missing if tapped_at(truth[one]) < last}
         assert len(untold) + len(judged.altered) <= told, (seed, judged)

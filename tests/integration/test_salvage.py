@@ -334,6 +334,80 @@ def test_an_altered_punch_comes_from_the_copy_or_goes_to_a_person(state):
     assert standing(broken / "punchd.db")["p2"][0:2] == ("review", "salvaged")
 
 
+def behind_its_back(path: Path, *statements: str) -> None:
+    """Change what no statement of punchd could."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        triggers = conn.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            conn.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            conn.execute(statement)
+        for _, sql in triggers:
+            conn.execute(sql)
+
+
+def kept(path: Path) -> list[tuple[str, float, ReaderDirection | None]]:
+    """The taps that still wait for an owner: badge, seconds after T0, way."""
+    with closing(sqlite3.connect(path)) as conn:
+        return [(one.badge, one.raw_at - T0, one.way) for one in queue.unclaimed_taps(conn)]
+
+
+_OF_KEPT = "WHERE result = 'unknown_badge'"
+
+
+@pytest.mark.parametrize("change", [
+    f"UPDATE taps SET raw_at = raw_at + 8192 {_OF_KEPT}",
+    f"UPDATE taps SET badge = '0498' {_OF_KEPT}",
+    f"UPDATE taps SET result = 'refused' {_OF_KEPT}",
+    f"UPDATE taps SET id = 99 {_OF_KEPT}",
+    f"UPDATE taps SET link = 2, raw_at = raw_at + 1 {_OF_KEPT}",
+    f"UPDATE taps SET link = NULL, raw_at = raw_at + 1 {_OF_KEPT}",
+    f"DELETE FROM taps {_OF_KEPT}",
+])  # fmt: skip
+def test_an_altered_kept_tap_comes_from_the_copy_or_is_left_out_and_named(state, change):
+    """It would become a punch by itself, of another time or person, once its badge has an owner."""
+    path = state / "punchd.db"
+    behind_its_back(path, change)
+    alone = state.with_name("alone")
+    shutil.copytree(state, alone)
+    report = salvage(path, state / "punchd.copy", "x", NOW)
+    assert (report.kept_taps, report.altered_total, report.lost_total) == (1, 0, 0)
+    assert kept(path) == [("0499", 600, ReaderDirection.CLOCK_OUT)]
+    report = salvage(alone / "punchd.db", None, "x", NOW)
+    assert (report.kept_taps, report.altered_total + report.lost_total) == (0, 1)
+    assert "a kept tap, number" in " ".join(report.sentences())
+    assert kept(alone / "punchd.db") == []
+
+
+def claimed(path: Path) -> None:
+    """One more kept tap, number 8, whose badge got an owner: it is p7."""
+    conn, _ = open_file(path)
+    rows = Rows(conn, count(7))
+    tap = rows.tap(T0 + 700, result=TapResult.UNKNOWN_BADGE)
+    queue.claim_tap(conn, tap, rows.punch(T0 + 700, tap_id=tap).id)
+    mark_clean(conn)
+    conn.close()
+
+
+@pytest.mark.parametrize("change", [
+    "UPDATE taps SET raw_at = raw_at + 8192 WHERE id = 8",
+    "UPDATE taps SET punch_id = NULL WHERE id = 8",
+    "UPDATE taps SET punch_id = 'p77' WHERE id = 8",
+    "DELETE FROM taps WHERE id = 8",
+])  # fmt: skip
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_kept_tap_that_is_a_punch_by_now_is_none_twice(state, change, copied):
+    """Whatever damage makes of it: its punch is there, and says whose tap it was."""
+    path, copy = state / "punchd.db", state / "punchd.copy"
+    claimed(path)
+    conn, _ = open_or_salvage(path, Copy(copy), NOW)  # the copy hears of it
+    conn.close()
+    behind_its_back(path, change)
+    report = salvage(path, copy if copied else None, "x", NOW)
+    assert (report.punches, report.kept_taps, report.altered_total, report.lost_total) == (7, 1, 0, 0)
+    assert kept(path) == [("0499", 600, ReaderDirection.CLOCK_OUT)]
+
+
 @pytest.mark.parametrize("left", ["both", "copy"])
 def test_a_number_that_damage_made_of_a_link_counts_no_losses(state, left):
     """The copy was given a link under a number far beyond the chain's end; its later lines know the true one."""

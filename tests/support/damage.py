@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import StorageError
-from daemon.model import Direction, PunchState, TapResult
+from daemon.model import Direction, PunchState, ReaderDirection, TapResult
 from daemon.queue import people
-from daemon.queue.chain import PUNCH_FACTS
+from daemon.queue.chain import PUNCH_FACTS, TAP_FACTS
 from daemon.queue.database import Database
-from daemon.queue.queue import list_punches
+from daemon.queue.queue import claim_tap, list_punches
 from daemon.queue.records import get_setting, journal
 from daemon.queue.rewriting import empty_wal
 from daemon.queue.salvaged import REPORT
@@ -23,6 +23,9 @@ from tests.support.rows import T0, Rows
 
 DB, WAL, COPY = "punchd.db", "punchd.db-wal", "punchd.copy"
 LOGGED = 40
+#: What the name of a kept tap begins with, among those of punches.
+KEPT = "kept tap "
+BOOT, BOOTTIME = TAP_FACTS.index("boot_id"), TAP_FACTS.index("boottime_s")
 Facts = dict[str, tuple[Any, ...]]
 
 
@@ -38,7 +41,10 @@ def _lived(conn: sqlite3.Connection, rows: Rows, number: int) -> None:
     way = Direction.CLOCK_IN if number // 10 % 2 == 0 else Direction.CLOCK_OUT
     rows.conn = conn
     if number % 37 == 5:
-        rows.tap(at, badge="0499", result=TapResult.UNKNOWN_BADGE)
+        rows.tap(at, badge="0499", result=TapResult.UNKNOWN_BADGE, way=ReaderDirection.TOGGLE)
+    if number % 53 == 19:
+        tap = rows.tap(at + 60, result=TapResult.UNKNOWN_BADGE)
+        claim_tap(conn, tap, rows.punch(at + 60, user_id, direction=way, tap_id=tap).id)
     if number % 41 == 7:
         rows.move(rows.punch(at, user_id, known=False, direction=None), PunchState.HELD, reason="clock_untrusted")
     elif number % 3:
@@ -73,9 +79,20 @@ async def make(folder: Path, count: int, *, cut: bool) -> Facts:
 
 
 def facts_of(conn: sqlite3.Connection) -> Facts:
-    """Every punch's facts, without its number and its tap's."""
+    """Every punch's facts, without its number and its tap's; and every kept tap's, as KEPT and when it was tapped."""
     rows = conn.execute(f"SELECT {', '.join(PUNCH_FACTS)} FROM punches").fetchall()
-    return {row[0]: row[:1] + row[3:] for row in rows}
+    facts = {row[0]: row[:1] + row[3:] for row in rows}
+    for row in conn.execute(f"SELECT {', '.join(TAP_FACTS)} FROM taps "
+                            "WHERE result = 'unknown_badge' AND punch_id IS NULL ORDER BY id").fetchall():  # fmt: skip
+        name = f"{KEPT}{row[BOOT]} {row[BOOTTIME]}"
+        facts[f"{name}, again" if name in facts else name] = row[1:]
+    return facts
+
+
+def tapped_at(facts: tuple[Any, ...]) -> float:
+    """What the wall clock said when a punch, or a kept tap, of `facts_of` was tapped."""
+    kept = len(facts) == len(TAP_FACTS) - 1
+    return float(facts[TAP_FACTS.index("raw_at") - 1 if kept else PUNCH_FACTS.index("raw_at") - 2])
 
 
 @dataclass
@@ -132,6 +149,8 @@ async def judge(folder: Path, truth: Facts, *, lists: bool = True) -> Judged:
 
 def _same(true: tuple[Any, ...], found: tuple[Any, ...]) -> bool:
     """A place in the lane of a punch without a time is nobody's promise."""
+    if len(true) == len(TAP_FACTS) - 1:
+        return true == found
     order, known = PUNCH_FACTS.index("order_at") - 2, PUNCH_FACTS.index("time_known") - 2
     return all(one == other for place, (one, other) in enumerate(zip(true, found, strict=True))
                if place != order or true[known])  # fmt: skip
@@ -151,4 +170,18 @@ def opened(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path)
 
 
-__all__ = ["COPY", "DB", "WAL", "Facts", "Judged", "closing", "facts_of", "flip", "judge", "make", "opened"]
+__all__ = [
+    "COPY",
+    "DB",
+    "KEPT",
+    "WAL",
+    "Facts",
+    "Judged",
+    "closing",
+    "facts_of",
+    "flip",
+    "judge",
+    "make",
+    "opened",
+    "tapped_at",
+]
