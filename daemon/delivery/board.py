@@ -24,7 +24,8 @@ class Lane:
     `known` is False where that failed: its punches are not here, and it is loaded before it is planned. `elsewhere`: it
     is empty, and yet something of this person's is unfinished: it waits for its time, and is not delivery's to move.
     `in_vain` is how many requests in a row two looks found to have done nothing. `waiting`: the seconds of what may go,
-    also of what is not in `punches` (`wide`: all of a head is).
+    also of what is not in `punches` (`wide`: all of a head is). `sending`: the ids of its last request's punches, until
+    it is planned after that.
     """
 
     user_id: str
@@ -39,6 +40,7 @@ class Lane:
     elsewhere: bool = False
     waiting: list[int] = field(default_factory=list)
     wide: bool = False
+    sending: tuple[str, ...] = ()
 
     def afresh(self) -> Lane:
         """The same person's lane before it is loaded and planned anew."""
@@ -91,7 +93,7 @@ class Board:
         changed, old = self.dirty.pop(user_id), self.lanes.get(user_id)
         if old is None or not old.known:
             return Lane(user_id, [], None), True
-        return replace(old, plan=Plan(), version=0), changed
+        return replace(old, plan=Plan(), version=0, sending=()), changed
 
     def forgive(self) -> None:
         """Let everybody go at once who was sent in vain, as if for the first time."""

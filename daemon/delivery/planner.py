@@ -2,7 +2,8 @@
 
 The rules, in the order they are asked:
 
-1.  An attempt whose outcome is unknown is looked up before anything else in its lane (unknown.py).
+1.  An attempt whose outcome is unknown is looked up before anything else in its lane (unknown.py), wherever its punch
+    stands by now; so is the clock-out's before the two of a shift go together.
 2.  Nothing is sent on an untrusted clock, and nothing whose time or direction is not known, or whose time the
     uninterrupted clock shows to be wrong.
 3.  What a read shows already recorded is delivered.
@@ -72,6 +73,8 @@ def _take(walk: Walk, index: int) -> bool:
         return in_flight(walk, index)
     if not walk.moment.trusted or not punch.time_known or punch.direction is None:
         return True if walk.states[index] is PunchState.HELD else walk.hold(index, "clock_untrusted")
+    if walk.lane[index].outcome_unknown:
+        return _look_up(walk, index)
     if punch.second - walk.moment.server_now > FUTURE_MAX_S:
         return walk.review(index, "clock_ahead")
     if not walk.seconds_passed(punch):
@@ -79,6 +82,14 @@ def _take(walk: Walk, index: int) -> bool:
     if punch.direction is Direction.CLOCK_IN:
         return _clock_in(walk, index)
     return _clock_out(walk, index)
+
+
+def _look_up(walk: Walk, index: int) -> bool:
+    """Nobody knows what its last request did: that is asked before it goes, alone or with the other half."""
+    if walk.states[index] is PunchState.IN_FLIGHT:
+        return in_flight(walk, index)
+    walk.release(index)
+    return False
 
 
 def _clock_in(walk: Walk, index: int) -> bool:
@@ -124,6 +135,8 @@ def _expired_clock_in(walk: Walk, index: int) -> bool:
 
 def _completed_shift(walk: Walk, index: int, *, expired: bool = True) -> bool:
     start, end = walk.punches[index], walk.punches[index + 1]
+    if walk.lane[index + 1].outcome_unknown:
+        return _look_up(walk, index + 1)
     if not walk.seconds_passed(end):
         return False
     if walk.stale(start, asked_after=end.occurred_at):

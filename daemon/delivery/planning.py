@@ -1,6 +1,7 @@
 """The lanes that changed are loaded and planned: verdicts are written down, requests are put on the board.
 
-One person's trouble stays theirs: a fault of ours while planning them puts their oldest punch in review.
+One person's trouble stays theirs: a fault of ours while planning them, or sending for them, puts a punch of theirs in
+review.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ class Planning:
         await self.plan(fresh)
 
     async def for_one(self, lane: Lane, work: Awaitable[None]) -> None:
-        """Do one person's work. A fault of ours puts their oldest punch in review and everybody else goes on.
+        """Do one person's work. A fault of ours puts the punch that was being sent in review (where none was, their
+        oldest), and everybody else goes on.
 
         Where not even that can be done, theirs is tried again after FAILED_AGAIN_S; until then it counts as unsettled.
         """
@@ -132,7 +134,8 @@ class Planning:
         self._teller.lane_failed(lane.user_id, str(failure))
         now = self._timekeeper.now()
         self.board.set_aside(lane.user_id, now + FAILED_AGAIN_S)
-        give_up = self._db.write(lambda conn: storage.give_up(conn, lane.user_id, str(failure)[:500], now))
+        why, sending = str(failure)[:500], lane.sending
+        give_up = self._db.write(lambda conn: storage.give_up(conn, lane.user_id, why, now, sending))
         moved = await contained(give_up, passing=storage.EVERYBODYS)
         await self._teller.count_reviews()
         if moved is True:

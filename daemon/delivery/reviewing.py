@@ -9,7 +9,7 @@ from __future__ import annotations
 from daemon.delivery.policy import FORGOTTEN_S
 from daemon.delivery.unknown import NOT_SHOWN
 from daemon.delivery.walk import Walk
-from daemon.model import Direction, PunchState, RecordedAs
+from daemon.model import Direction, RecordedAs
 from daemon.queue.deliveries import LanePunch
 from daemon.timesheets.timesheet import ShiftRecord
 
@@ -29,11 +29,11 @@ def take_up(walk: Walk, index: int) -> None:
     paired = walk.is_pair(index) and not walk.states[index + 1].finished
     if walk.reasons[index] == "missing_clock_out" and paired and walk.moment.trusted:
         # Typed in, or found among kept taps, after it was given up: now it is a whole shift.
-        walk.settle(index, PunchState.PENDING)
+        walk.release(index)
         return
     if walk.reasons[index] == "shift_too_long" and walk.moment.trusted and not _too_long(walk, index):
         # The other half was decided against, or longer shifts are allowed now.
-        walk.settle(index, PunchState.PENDING)
+        walk.release(index)
         return
     if view is None or view.requested_at <= entry.since or not walk.moment.trusted:
         return
@@ -44,7 +44,7 @@ def take_up(walk: Walk, index: int) -> None:
         walk.deliver(index, record, default, outcome="found")
     elif _unobstructed(walk, index) and rested(entry, view.requested_at):
         # Salvaged in review, nobody knows whether it was sent after all: it is looked up before it goes.
-        walk.settle(index, PunchState.IN_FLIGHT if entry.outcome_unknown else PunchState.PENDING)
+        walk.release(index)
 
 
 def _too_long(walk: Walk, index: int) -> bool:

@@ -109,6 +109,7 @@ class Serving:
 
     async def _send(self, lane: Lane, request: Send) -> set[str]:
         self._planning.board.note_request(lane)
+        lane.sending = request.punch_ids
         people = await self._courier.send(lane, request, self._handed_over)
         if self._courier.owed is not None:
             self._planning.board.put(lane, Plan())  # it has its turn when its answer is written down

@@ -233,11 +233,18 @@ def accept(conn: sqlite3.Connection, punch_id: str, record: ShiftRecord, at: flo
     return _existing(conn, punch_id)
 
 
-def give_up(conn: sqlite3.Connection, user_id: str, why: str, at: float) -> bool:
-    """Put a person's oldest punch that may still move in review, because planning it failed; whether there was one."""
-    for entry in deliveries.load_head(conn, user_id):
-        if not entry.context and entry.punch.state in (PunchState.PENDING, PunchState.HELD, PunchState.IN_FLIGHT):
-            deliveries.set_state(conn, entry.punch.id, PunchState.REVIEW, at=at, reason="internal_error", detail=why)
+def give_up(conn: sqlite3.Connection, user_id: str, why: str, at: float, sending: Sequence[str] = ()) -> bool:
+    """Put the punch that failed in review; whether there was one.
+
+    `sending`: ids of those whose request failed: the first that may still move. None, or none of them may: it is not
+    known which one it was, and the person's oldest is put there.
+    """
+    movable = (PunchState.PENDING, PunchState.HELD, PunchState.IN_FLIGHT)
+    head = [entry.punch for entry in deliveries.load_head(conn, user_id) if not entry.context]
+    failed = [punch for punch_id in sending if (punch := find_punch(conn, punch_id)) is not None]
+    for punch in (*failed, *head):
+        if punch.state in movable:
+            deliveries.set_state(conn, punch.id, PunchState.REVIEW, at=at, reason="internal_error", detail=why)
             return True
     return False
 

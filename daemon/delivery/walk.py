@@ -198,14 +198,26 @@ class Walk:
         self.states[index], self.reasons[index] = state, reason
         self.remote_ids[index] = remote_id or self.remote_ids[index]
 
+    def release(self, index: int) -> None:
+        """It may go, or, where nobody knows what its last request did, is looked up first."""
+        state = PunchState.IN_FLIGHT if self.lane[index].outcome_unknown else PunchState.PENDING
+        if self.states[index] is not state:
+            self.settle(index, state)
+
     def send(self, index: int, step: Write, *, pair: bool = False, expired: bool = False) -> bool:
-        """Send this next, when its second has passed; the lane waits for the answer."""
+        """Send this next, when its second has passed; the lane waits for the answer.
+
+        Never what has an attempt whose outcome is not known: then nothing is sent, and the lane goes on to the look-up.
+        """
         punch = self.punches[index]
         if not self.seconds_passed(punch):
             return False
-        for i in (index, index + 1) if pair else (index,):  # a clock-out that was held goes with its clock-in
-            if self.states[i] is not PunchState.PENDING:
-                self.settle(i, PunchState.PENDING)
+        both = (index, index + 1) if pair else (index,)
+        unknown = [i for i in both if self.lane[i].outcome_unknown]
+        for i in unknown or both:  # a clock-out that was held goes with its clock-in
+            self.release(i)
+        if unknown:
+            return True
         ids = (punch.id, self.punches[index + 1].id) if pair else (punch.id,)
         attempt = self.lane[index].attempt
         alone = not pair or (attempt is not None and attempt.outcome == _GOES_ALONE)

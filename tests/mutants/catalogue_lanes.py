@@ -266,6 +266,16 @@ LANES = (
         unseen="no simulated trouble is a fault of ours",
     ),
     _lane(
+        id="fault-blamed-on-the-oldest",
+        row="an error while planning one person",
+        breaks="The person's oldest punch goes to review for the one whose request failed.",
+        file="daemon/delivery/storage.py",
+        before="for punch in (*failed, *head):",
+        after="for punch in head:",
+        proofs=(f"{LOOP}::test_the_punch_whose_request_failed_goes_to_review_and_not_an_older_one",),
+        unseen="no simulated trouble is a fault of ours",
+    ),
+    _lane(
         id="two-days-made-one-shift",
         row="longer than max_shift_hours",
         breaks="A clock-in and a clock-out days apart are made one shift.",

@@ -14,9 +14,11 @@ from tests.mutants.tests_of import (
     GUARDS,
     HEALING,
     LOOP,
+    OPEN,
     PACING,
     PLANNER,
     READS,
+    SALVAGED,
 )
 
 _review = partial(Mutant, table="review")
@@ -24,6 +26,7 @@ _budget = partial(Mutant, table="budget")
 
 _REVIEWING = "daemon/delivery/reviewing.py"
 _HEALING = "daemon/delivery/healing.py"
+_WALK = "daemon/delivery/walk.py"
 _STORAGE = "daemon/delivery/storage.py"
 _DECISIONS = "daemon/intake/decisions.py"
 _PACER = "daemon/delivery/pacer.py"
@@ -81,11 +84,47 @@ REVIEW = (
         id="salvaged-and-sent-unseen",
         row="taken up again also after a salvage",
         breaks="A salvaged review whose obstacle is gone is sent without looking whether it was sent before.",
-        file=_REVIEWING,
-        before="PunchState.IN_FLIGHT if entry.outcome_unknown else PunchState.PENDING",
-        after="PunchState.PENDING",
-        proofs=(f"{CHANGED}::test_a_salvaged_review_heals_by_itself",),
+        file=_WALK,
+        before="state = PunchState.IN_FLIGHT if self.lane[index].outcome_unknown else PunchState.PENDING",
+        after="state = PunchState.PENDING",
+        proofs=(
+            f"{OPEN}::test_what_may_have_been_done_is_never_sent_nor_let_go",
+            f"{CHANGED}::test_a_salvaged_review_heals_by_itself",
+        ),
         unseen="no week damages the database",
+    ),
+    _review(
+        id="salvaged-and-let-go-for-ever",
+        row="taken up again also after a salvage",
+        breaks="What waits with a request nobody knows the outcome of is planned as if there had been none.",
+        file="daemon/delivery/planner.py",
+        before="    if walk.lane[index].outcome_unknown:\n",
+        after="    if False:\n",
+        proofs=(
+            f"{OPEN}::test_what_waits_with_an_open_attempt_moves_on",
+            f"{SALVAGED}::test_a_database_that_an_earlier_version_left_stuck_comes_free",
+        ),
+        unseen="no week damages the database",
+    ),
+    _review(
+        id="salvaged-clock-out-taken-along",
+        row="taken up again also after a salvage",
+        breaks="A salvaged clock-out goes with its clock-in before anybody looked whether it went by itself.",
+        file="daemon/delivery/planner.py",
+        before="    if walk.lane[index + 1].outcome_unknown:\n",
+        after="    if False:\n",
+        proofs=(f"{OPEN}::test_a_salvaged_clock_out_is_looked_up_before_its_shift_is_held_against_the_timesheet",),
+        unseen="no week damages the database",
+    ),
+    _review(
+        id="sent-with-an-open-attempt",
+        row="taken up again also after a salvage",
+        breaks="Whatever asks for it, a request is made for a punch whose last one may have been done.",
+        file=_WALK,
+        before="        if unknown:\n",
+        after="        if False:\n",
+        proofs=(f"{OPEN}::test_the_walk_itself_sends_nothing_that_may_have_been_done",),
+        unseen="the planner looks it up before it asks",
     ),
     _review(
         id="healed-by-an-old-read",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from daemon.delivery import planning, storage
-from daemon.delivery.plan import Plan
+from daemon.delivery.plan import Plan, Send
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Policy
-from daemon.queue.deliveries import LanePunch
+from daemon.model import PunchState
+from daemon.queue.deliveries import LanePunch, set_state
 from sandbox.connecteam.behaviour import LateClose
 from sandbox.connecteam.limits import SMALL_BUSINESS
 from sandbox.faults import Kind
@@ -416,6 +418,61 @@ def test_a_fault_of_ours_on_one_person_puts_theirs_in_review_and_others_go_on(tm
         await asyncio.sleep(60)
         assert await bench.state(bob) == ("review", "internal_error")
         assert await bench.state(anna) == ("delivered", None)
+
+    on_bench(tmp_path, story)
+
+
+def test_the_punch_whose_request_failed_goes_to_review_and_not_an_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits before it, for a person's decision on its other half, is not blamed for it."""
+    begin = storage.begin
+
+    async def story(bench: Bench) -> None:
+        await bench.delivery.pause("uid:0")
+        first = await bench.punch(ANNA, "clock_in", ago_s=3 * HOUR)
+        await bench.db.write(lambda conn: set_state(conn, first, PunchState.REVIEW, at=0.0, reason="refused"))
+        older = await bench.punch(ANNA, "clock_out", ago_s=2 * HOUR)
+        newer = await bench.punch(ANNA, "clock_in", ago_s=HOUR / 10)
+
+        def poisoned(conn: sqlite3.Connection, send: Send, at: float) -> int | None:
+            if newer in send.punch_ids:
+                raise ZeroDivisionError("of the newer one's")
+            return begin(conn, send, at)
+
+        monkeypatch.setattr(storage, "begin", poisoned)
+        await bench.delivery.resume("uid:0")
+        await asyncio.sleep(60)
+        assert await bench.state(older) == ("held", "earlier_punch_in_review")
+        assert await bench.state(newer) == ("review", "internal_error")
+
+    on_bench(tmp_path, story)
+
+
+def test_what_was_sent_before_is_not_blamed_for_a_later_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that came to nothing is over: where planning fails after it, it is the oldest that goes to review."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.cable.cut()
+        await bench.delivery.pause("uid:0")
+        first = await bench.punch(ANNA, "clock_in", ago_s=3 * HOUR)
+        await bench.db.write(lambda conn: set_state(conn, first, PunchState.REVIEW, at=0.0, reason="refused"))
+        older = await bench.punch(ANNA, "clock_out", ago_s=2 * HOUR)
+        newer = await bench.punch(ANNA, "clock_in", ago_s=HOUR / 10)
+        await bench.delivery.resume("uid:0")
+        await asyncio.sleep(60)
+        assert [attempt.outcome for attempt in (await bench.history(newer)).attempts][:1] == ["not_sent"]
+
+        def poisoned(lane: Sequence[LanePunch], *rest: Any) -> Plan:
+            if lane[1].punch.state is PunchState.HELD:
+                raise ZeroDivisionError("of the older one's")
+            return plan_lane(lane, *rest)
+
+        monkeypatch.setattr(planning, "plan_lane", poisoned)
+        bench.delivery.wake(ANNA)
+        await asyncio.sleep(60)
+        assert await bench.state(older) == ("review", "internal_error")
+        assert (await bench.state(newer))[0] == "pending"
 
     on_bench(tmp_path, story)
 

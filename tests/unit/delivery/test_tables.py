@@ -22,6 +22,7 @@ DAYS, SERVICES = "simulation/test_days_of_people.py", "contract/test_timesheets.
 GUARDED, HEALING = "integration/delivery/test_guards.py", "unit/delivery/test_healing.py"
 DOUBLES, CHANGED = "integration/delivery/test_doubles.py", "integration/test_salvaged_and_changed.py"
 DOUBT = "simulation/test_doubt_and_restarts.py"
+OPEN, SALVAGED = "unit/delivery/test_open_attempts.py", "integration/delivery/test_salvaged_shifts.py"
 ATTEND, TIMES = "unit/intake/test_attendance.py", "integration/intake/test_times.py"
 ACCEPT, KEPT = "integration/intake/test_accept.py", "integration/intake/test_kept_taps.py"
 
@@ -61,7 +62,8 @@ LANES: dict[str, list[Proof]] = {
     "a completed shift in review holds nothing": [(PLANNER, "test_a_completed_shift_in_review_holds_back_nothing")],
     "one person's trouble": [(LOOP, "test_one_persons_trouble_is_nobody_elses")],
     "an error while planning one person": [
-        (LOOP, "test_a_fault_of_ours_on_one_person_puts_theirs_in_review_and_others_go_on")
+        (LOOP, "test_a_fault_of_ours_on_one_person_puts_theirs_in_review_and_others_go_on"),
+        (LOOP, "test_the_punch_whose_request_failed_goes_to_review_and_not_an_older_one"),
     ],
     "longer than max_shift_hours": [
         (PLANNER, "test_a_shift_longer_than_the_limit_is_never_sent"),
@@ -183,6 +185,7 @@ MEANINGS: dict[str, list[Proof]] = {
     "unknown": [
         (ANSWERS, "test_what_proves_nothing_is_uncertain"),
         (SETTLE, "test_unknown_leaves_the_attempt_open"),
+        (OPEN, "test_what_may_have_been_done_is_never_sent_nor_let_go"),
         (PLANNER, "test_an_unknown_outcome_is_looked_up_after_the_settling_time_before_anything_else"),
         (PLANNER, "test_absent_is_looked_for_once_more_and_then_goes_again"),
         (LOOP, "test_a_lost_answer_is_looked_up_and_never_doubles"),
@@ -244,7 +247,11 @@ REVIEW: dict[str, list[Proof]] = {
         (HEALING, "test_gone_is_what_a_read_shows"),
         (PLANNER, "test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift"),
     ],
-    "taken up again also after a salvage": [(CHANGED, "test_a_salvaged_review_heals_by_itself")],
+    "taken up again also after a salvage": [
+        (CHANGED, "test_a_salvaged_review_heals_by_itself"),
+        (SALVAGED, "test_a_shift_that_never_left_is_recorded_after_a_salvage"),
+        (SALVAGED, "test_a_database_that_an_earlier_version_left_stuck_comes_free"),
+    ],
     "a person retries": [
         (GUARDED, "test_a_retry_of_an_unknown_outcome_looks_first"),
         (GUARDED, "test_only_what_is_in_review_is_retried_or_accepted"),
@@ -324,6 +331,7 @@ TOLD = {
         "any, clock not trusted",
         "taps of a boot that never had it",
     ),
+    "any | nobody knows what its last request did": ("unknown", "taken up again also after a salvage"),
     "any | a read shows exactly this on the timesheet": ("any, already recorded",),
     "clock-in within reach | nothing contradicts it": ("clock-in, inside",),
     "clock-in within reach | a read shows a finished shift around it, or between it and the next punch (or now)": (
