@@ -19,8 +19,8 @@ FUTURE_MAX_S = 60
 #: One list request reaches at most 90 days (facts 1.5); zones and days around take some of it.
 READ_SPAN_MAX_S = 80 * 86400
 #: The second look at an unknown outcome comes this many settling times after the request (facts, U10: 5 s, then 30 s
-#: more).
-SECOND_LOOK = 7
+#: more; an answer is waited for 15 s, and until then the request may be on its way).
+SECOND_LOOK = 10
 #: An open shift in a clock-in's way may have been forgotten long ago: it is looked for this far back.
 FORGOTTEN_S = 15 * 86400
 #: An update of a shift's end overwrites whatever stands there: the shift was read at most so long before it.

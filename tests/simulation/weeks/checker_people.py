@@ -125,9 +125,10 @@ def direction_right(facts: Facts) -> list[Violation]:
             tap = punch.tap
             if tap is None or punch.direction is None:
                 touched = True  # a decision, or a time not known yet: from here on others know better
+            elif _reconfigured(facts, kiosk, tap.said.at, tap.said.at + AT_ONCE_S):
+                pass  # its reader was meant anew in that moment: by either it may be decided
             elif tap.said.direction != "toggle":
-                meant_anew = _reconfigured(facts, kiosk, tap.said.at, tap.said.at + AT_ONCE_S)
-                if punch.direction != tap.said.direction and not meant_anew:
+                if punch.direction != tap.said.direction:
                     finding.say(tap.line, f"{tap}: {punch}, at a reader for {tap.said.direction}")
             elif not touched and tap.shown != "unknown_badge":
                 expected = _toggled(facts, kiosk, last, tap)

@@ -514,15 +514,15 @@ def test_found_is_delivered_with_the_attempts_end():
 
 
 def test_absent_is_looked_for_once_more_and_then_goes_again():
-    """Absent after the settling time: a second look 30 s later (facts, U10), then it may be sent again."""
+    """Absent after the settling time: a second look 30 s after it could arrive (facts, U10), then it may go again."""
     lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.0)]
     once = at(8) + 6
     first = seen((once - at(0)) / 3600)
     plan = plan_lane(lane, first, moment(8.002), POLICY)
     assert (plan.request, plan.verdicts) == (None, ())
-    assert plan.wake_at == at(8) + 5 + 30
-    assert isinstance(plan_lane(lane, first, moment(8.01), POLICY).request, Read)
-    plan = plan_lane(lane, seen(8.01), moment(8.011), POLICY)
+    assert plan.wake_at == at(8) + 15 + 5 + 30
+    assert isinstance(plan_lane(lane, first, moment(8.014), POLICY).request, Read)
+    plan = plan_lane(lane, seen(8.014), moment(8.015), POLICY)
     assert [(v.state, v.attempt_outcome) for v in plan.verdicts] == [(PunchState.PENDING, "absent")]
 
 

@@ -477,6 +477,12 @@ def in_when_leaving(story: Story) -> None:
     story.row("S7", ANNA, 16 * HOUR, None)
 
 
+def out_while_its_reader_was_meant_anew(story: Story) -> None:
+    """A toggle would have made it an in, but in that moment the owner made an exit of the reader."""
+    wait(story, "review", "no_matching_clock_in", "clock_out", 20 * HOUR)
+    story.lines.append(reconfigured(20 * HOUR, readers={"front": "clock_out"}))
+
+
 def out_at_the_entrance(story: Story) -> None:
     """A reader for clocking in took a clock-out."""
     story.tap(ANNA, 20 * HOUR, "clocked_out", direction="clock_in")
@@ -535,6 +541,7 @@ FINE = (
     a_repeat,
     a_shift_in_the_way_that_was_worked,
     kept_as_it_was,
+    out_while_its_reader_was_meant_anew,
     now_and_then,
 )
 
