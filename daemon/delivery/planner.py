@@ -94,7 +94,7 @@ def _look_up(walk: Walk, index: int) -> bool:
 
 def _clock_in(walk: Walk, index: int) -> bool:
     punch = walk.punches[index]
-    if (record := walk.view.starting(punch.second) if walk.view else None) is not None:
+    if (record := walk.shown_start(index)) is not None:
         return walk.deliver(index, record, RecordedAs.CLOCK_IN)
     if walk.too_long_after(index):
         walk.review(index + 1, "shift_too_long", walk.pair_text(index))

@@ -65,7 +65,7 @@ def _recorded(walk: Walk, index: int) -> ShiftRecord | None:
     view, punch = walk.view, walk.punches[index]
     assert view is not None
     if punch.direction is Direction.CLOCK_IN:
-        return view.starting(punch.second)
+        return walk.shown_start(index)
     if index and walk.is_pair(index - 1) and walk.remote_ids[index - 1] is not None:
         # Its clock-in opened a shift: that this second ends another one delivers nothing.
         own = _own_shift(walk, index)

@@ -42,6 +42,8 @@ def in_flight(walk: Walk, index: int) -> bool:
     if walk.view is not None and known_since >= max(sent_at, attempt.ended_at or 0):
         ours = {other for i, other in enumerate(walk.remote_ids) if other is not None and i != index}
         found = match(step, walk.view, attempt.sent_at, ours - {getattr(step, "shift_id", None)})
+        if isinstance(found, Exactly) and isinstance(step, OpenShift) and walk.begun_by_another(index, found.record):
+            found = Absent()
         if isinstance(found, Exactly):
             return _found(walk, index, found.record, step)
         if isinstance(found, Absent) and walk.lane[index].forgotten:

@@ -58,6 +58,16 @@ class Walk:
             return False
         return 1 <= end.second - start.second <= self.policy.max_shift_s
 
+    def shown_start(self, index: int) -> ShiftRecord | None:
+        """The shift that begins at exactly this clock-in's second and stands for no other one."""
+        record = None if self.view is None else self.view.starting(self.punches[index].second)
+        return None if record is None or self.begun_by_another(index, record) else record
+
+    def begun_by_another(self, index: int, record: ShiftRecord) -> bool:
+        """Whether another clock-in stands there as this shift: one that the service rounded to this one's second."""
+        others = (i for i, punch in enumerate(self.punches) if i != index and punch.direction is Direction.CLOCK_IN)
+        return any(self.remote_ids[i] == record.id for i in others)
+
     def too_long_after(self, index: int) -> bool:
         """Whether the next punch is a clock-out beyond max_shift_s: never one shift, nothing is sent."""
         if index + 1 >= len(self.punches):

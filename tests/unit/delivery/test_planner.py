@@ -430,6 +430,23 @@ def test_a_later_clock_in_goes_on_beside_a_clock_out_that_waits():
     assert sent(plan_lane(lane, seen(16.19), moment(16.21), POLICY)) == OpenShift("7", second(16.2))
 
 
+@pytest.mark.parametrize("state", [PunchState.PENDING, PunchState.REVIEW])
+def test_a_start_that_stands_for_another_clock_in_is_nobody_elses(state):
+    """The service rounded the first one's start to the very second of the next tap: that is not delivered by it."""
+    again = punch("in", 8.01, state, reason="already_open" if state is PunchState.REVIEW else None)
+    for first, expected in (("s1", []), ("s0", [("in-8.01", "delivered", None)])):
+        lane = [punch("in", 8, DELIVERED, shift=first), again]
+        assert verdicts(plan_lane(lane, seen(8.02, shift("s1", 8.01)), moment(8.021), POLICY)) == expected
+
+
+def test_a_refusal_is_not_explained_by_a_start_that_stands_for_another_clock_in():
+    """Its second is that of the shift that is open, which the tap before it began: it stays refused."""
+    refused = tried(punch("in", 8.01), OpenShift("7", second(8.01)), 8.011, outcome="already_open")
+    lane = [punch("in", 8, DELIVERED, shift="s1"), refused]
+    plan = plan_lane(lane, seen(8.02, shift("s1", 8.01)), moment(8.021), POLICY)
+    assert verdicts(plan) == [("in-8.01", "review", "already_open")]
+
+
 def test_a_clock_in_refused_as_already_open_holds_back_nothing():
     """The next clock-out closes that open shift, within max_shift_hours."""
     lane = [punch("in", 8, REVIEW, reason="already_open"), punch("out", 16)]
