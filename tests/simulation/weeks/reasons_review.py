@@ -11,6 +11,8 @@ from tests.simulation.weeks.sights import Sight, Sights
 
 #: Rounding beyond this needs a person; and nobody calls a nearer time changed (delivery.md).
 ROUNDING_S = 15 * 60
+#: A kiosk that trusts its clock looks at it this often where nobody reads it.
+LOOK_S = 300.0
 #: An open shift that a clock-in met may be a forgotten one of weeks ago.
 LONG_S = 400 * 3600
 
@@ -154,7 +156,8 @@ def _time_disputed(sights: Sights, punch: PunchSeen) -> str | None:
         return None
     if abs(punch.second - punch.tap.said.at) > DOUBT_S - 1:
         return None  # it was dated while a wrong clock was vouched for
-    states = [state for state in sights.facts.clocks(punch.kiosk) if state.boot_id == punch.tap.said.boot_id]
+    every = sights.facts.clocks(punch.kiosk)
+    states = [state for state in every if state.boot_id == punch.tap.said.boot_id]
     then = sights.facts.clock(punch.kiosk, punch.tap.said.at)
     just_before = sights.facts.clock(punch.kiosk, punch.tap.said.at - 0.001)  # a step in the very moment of the tap
     last = states[-1] if states else None
@@ -162,6 +165,9 @@ def _time_disputed(sights: Sights, punch: PunchSeen) -> str | None:
         return None
     if max(abs(state.error_s - last.error_s) for state in (then, just_before)) > DOUBT_S - 1:
         return None  # in the end that boot's clock says something else than it did at the tap
+    later = [state.since for state in every if state.boot_id != last.boot_id and state.since > last.since]
+    if later and min(later) - last.since < LOOK_S:
+        return None  # the machine went off before the kiosk looked at its clock again, and nothing holds beyond that
     return f"its clock was right ({then.error_s:+.1f} s) when it was tapped, and is right again"
 
 

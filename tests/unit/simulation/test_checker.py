@@ -13,6 +13,7 @@ from tests.simulation.weeks.facts import published_reasons
 from tests.simulation.weeks.history import (
     Assigned,
     ClockStepped,
+    ClockSynchronised,
     Disk,
     Failed,
     HumanDid,
@@ -194,6 +195,18 @@ def at_night(story: Story, state: str, reason: str, *, start: float = 18 * HOUR,
     wait(story, state, reason, at=start)
     if end is not None:
         wait(story, state, reason, "clock_out", at=end)
+
+
+@pytest.mark.parametrize(("went_off_after_s", "caught"), [(200.0, False), (400.0, True)])
+def test_a_lie_of_a_minute_that_nobody_saw_end_is_disputed_for_good(went_off_after_s, caught):
+    """A time server lies about the tap for a minute; the machine goes off before or after the kiosk looked again."""
+    story = a_day()
+    at = 18 * HOUR
+    wait(story, "review", "time_disputed", at=at)
+    story.lines.append(ClockStepped(at=T0 + at + 1, kiosk=DOOR, by_s=52.0, ahead_s=52.0, vouched=True))
+    story.lines.append(ClockSynchronised(at=T0 + at + 61, kiosk=DOOR, by_s=-52.0))
+    story.start(at + 61 + went_off_after_s, life=2, boot="boot-2")
+    assert ("reasons true" in broken(story)) is caught
 
 
 def test_true_reasons_pass():
