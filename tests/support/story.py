@@ -50,6 +50,8 @@ class Story:
     status: dict[str, Any] = field(default_factory=lambda: {"state": "online"})
     log: list[str] = field(default_factory=list)
     alarms: list[dict[str, Any]] = field(default_factory=list)
+    told: list[tuple[str, float]] = field(default_factory=list)
+    unknown: list[dict[str, Any]] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     descriptors: tuple[int, int] = (10, 10)
     memory_kb: tuple[int, int] = (90_000, 91_000)
@@ -143,8 +145,9 @@ class Story:
         numbered = enumerate(sorted(self.asked, key=lambda told: told["at"]), start=1)
         asked = [Asked(number=number, **told) for number, told in numbered]
         kiosk = KioskEnd(
-            kiosk=DOOR, lives=1, settings=self.settings, status=self.status, punches=tuple(self.punches), unknown=(),
-            alarms=tuple(self.alarms), told=(), log=tuple(self.log), findings=tuple(self.findings),
+            kiosk=DOOR, lives=1, settings=self.settings, status=self.status, punches=tuple(self.punches),
+            unknown=tuple(self.unknown), alarms=tuple(self.alarms), told=tuple(self.told), log=tuple(self.log),
+            findings=tuple(self.findings),
         )  # fmt: skip
         ending = Ending(
             at=T0 + self.ends, calm_at=T0 + self.calm, timesheet=tuple(Shift(**row) for row in self.rows),

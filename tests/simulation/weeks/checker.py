@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tests.simulation.weeks import checker_budget as budget
 from tests.simulation.weeks import checker_effects as effects
+from tests.simulation.weeks import checker_kept as kept
 from tests.simulation.weeks import checker_kiosk as kiosk
 from tests.simulation.weeks import checker_people as people
 from tests.simulation.weeks import checker_reasons as reasons
@@ -37,6 +38,7 @@ RULES: Sequence[Rule] = (
     Rule("nothing lost", effects.nothing_lost),
     Rule("one effect", effects.one_effect),
     Rule("from somewhere", effects.from_somewhere),
+    Rule("kept taps", kept.kept_taps),
     Rule("true time", effects.true_time),
     Rule("reasons true", reasons.reasons_true),
     Rule("obstacles gone", reasons.obstacles_gone),
@@ -57,6 +59,7 @@ RULES: Sequence[Rule] = (
     Rule("folded", people.folded),
     Rule("direction", people.direction_right),
     Rule("secrets kept", kiosk.secrets_kept),
+    Rule("parts run", kiosk.parts_run),
     Rule("sound", kiosk.sound),
 )
 

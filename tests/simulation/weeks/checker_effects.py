@@ -15,8 +15,6 @@ from tests.simulation.weeks.seen import ACKNOWLEDGED, Finding, PunchSeen, Tap, V
 MAY_STAND = ("closed_another_shift", "server_changed_time", "outcome_unclear", "internal_error")
 #: Its time is not settled, or is what the review is about.
 TIME_OPEN = ("clock_untrusted", "earlier_punch_undecided", "clock_ahead", "time_disputed", "out_of_order")
-#: Rounding by the service up to this is delivered; more needs a person (delivery.md, "What an answer means").
-ROUNDING_S = 15 * 60
 _SHOWN_AS = {"clocked_in": "clock_in", "clocked_out": "clock_out"}
 
 
@@ -59,22 +57,40 @@ def one_effect(facts: Facts) -> list[Violation]:
 
 def _delivered(facts: Facts, punch: PunchSeen, rows: dict[str, Shift]) -> str | None:
     """What is wrong with a punch that its kiosk calls delivered."""
-    row = rows.get(punch.remote_id or "")
-    touched = _by_humans(facts, punch)
-    if row is None:
-        gone = any(did.what == "delete_shift" and did.shift_id == punch.remote_id for did in touched)
-        return None if gone else f"{punch} is delivered as shift {punch.remote_id}, which is not on the timesheet"
-    if row.user_id != punch.user_id:
+    row, touched = rows.get(punch.remote_id or ""), _by_humans(facts, punch)
+    if row is None and not any(did.what == "delete_shift" for did in touched):
+        return f"{punch} is delivered as shift {punch.remote_id}, which is not on the timesheet"
+    if row is not None and row.user_id != punch.user_id:
         return f"{punch} is delivered as shift {row.id}, which is {row.user_id}'s"
-    shown = row.start if punch.direction == "clock_in" else row.end
-    if shown == punch.second or any(did.shift_id == row.id for did in touched):
-        return None
     if _accepted(facts, punch):
         return None
-    if facts.begun.behaviour.get("round_to_s") and shown is not None and abs(shown - punch.second) <= ROUNDING_S:
-        return None
-    told = "nothing" if shown is None else clock(shown)
-    return f"{punch} is delivered, and the timesheet shows {told} there (shift {row.id})"
+    true, seen = {punch.second, _rounded(facts, punch.second)}, _seen(punch.direction, touched)
+    if row is not None:
+        # The last hand's own word stands as well; whatever came after it came from a kiosk.
+        shown = row.start if punch.direction == "clock_in" else row.end
+        if shown not in true and shown not in seen[-1:]:
+            told = "nothing" if shown is None else clock(shown)
+            return f"{punch} is delivered, and the timesheet shows {told} there (shift {row.id})"
+        seen = [*seen, shown]
+    if not true.intersection(seen):
+        told = ", ".join(dict.fromkeys("nothing" if at is None else clock(at) for at in seen))
+        return (
+            f"{punch} is delivered, and never stood on the timesheet: it showed {told} there (shift {punch.remote_id})"
+        )
+    return None
+
+
+def _seen(direction: str | None, touched: list[HumanDid]) -> list[int | None]:
+    """What a shift's end showed, before and after each time that somebody touched the shift."""
+    if direction == "clock_in":
+        return [at for did in touched for at in (did.start_before, did.start)]
+    return [at for did in touched for at in (did.end_before, did.end)]
+
+
+def _rounded(facts: Facts, second: int) -> int:
+    """The second as this week's service records it: some round to the nearest so many seconds, a half up."""
+    step = int(facts.begun.behaviour.get("round_to_s", 1))
+    return (2 * second + step) // (2 * step) * step
 
 
 def _accepted(facts: Facts, punch: PunchSeen) -> bool:

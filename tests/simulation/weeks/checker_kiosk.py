@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.simulation.weeks.facts import Facts
-from tests.simulation.weeks.history import Failed, KioskEnd
+from tests.simulation.weeks.history import Disk, Failed, KioskEnd
 from tests.simulation.weeks.seen import Finding, Request, Violation, clock, instant
 
 #: The key of every sandbox, as a kiosk's key file holds it.
@@ -21,6 +22,8 @@ WAITED_S = 60.0
 #: A clock that is doubted and found right again moves what waits twice: a bad day has some.
 MOVES_A_DAY = 40
 DAY_S = 86400
+#: What SQLite and the system say of a disk that takes nothing more.
+NO_ROOM = re.compile(r"^OperationalError: database or disk is full$")
 
 
 def nobody_starves(facts: Facts) -> list[Violation]:
@@ -98,6 +101,40 @@ def _was_free(facts: Facts, kiosk: str, user_id: str, second: int, at: Request) 
     told = [one for one in before if one.clear and not one.refused_key and not one.throttled]
     done = {second for request in told for want in request.wants for _, second in want.ends}
     return all(other.second in done for other in earlier)
+
+
+def parts_run(facts: Facts) -> list[Violation]:
+    """A part fails only while its disk takes nothing, saying so; no work and no punch is given up as a fault."""
+    finding = Finding("parts run")
+    for name, kiosk in facts.kiosks.items():
+        for written in kiosk.log:
+            at, _, words = written.partition(" ")
+            if words.startswith("event=part.failed "):
+                error = _quoted(words, "error")
+                if not NO_ROOM.match(error) or not _was_full(facts, name, float(at)):
+                    finding.say(0, f"the {_quoted(words, 'part')} of {name} failed at {clock(float(at))}: {error}")
+            elif words.startswith("event=work.contained "):
+                finding.say(0, f"{name} failed for one person at {clock(float(at))}: {_quoted(words, 'error')}")
+        for code, told_at in kiosk.told:
+            if code.endswith("_failing") and not _was_full(facts, name, told_at):
+                finding.say(0, f"{name} raised {code} at {clock(told_at)}, and its disk had room")
+    for punch in facts.punches:
+        given_up = [line for line in punch.journal if (line["data"] or {}).get("reason") == "internal_error"]
+        if given_up:
+            finding.say(punch.tap.line if punch.tap else 0, f"punchd failed on {punch}: {given_up[0]['data']}")
+    return finding.found
+
+
+def _quoted(words: str, name: str) -> str:
+    """One value of a line of the log."""
+    found = re.search(rf'\b{name}=("(?:[^"\\]|\\.)*"|\S*)', words)
+    return found[1].strip('"') if found else ""
+
+
+def _was_full(facts: Facts, kiosk: str, at: float) -> bool:
+    """Whether that kiosk's disk took nothing then."""
+    lines = [line for _, line in facts.of(Disk) if line.kiosk == kiosk and line.at <= at]
+    return bool(lines) and lines[-1].full
 
 
 def secrets_kept(facts: Facts) -> list[Violation]:

@@ -186,7 +186,8 @@ class HumanDid(Line):
 
     add_shift, edit_shift, close_shift, delete_shift, lock_day, unlock_day, assign, unassign, archive, unarchive (a
     manager); phone_in, phone_out, break_start, break_end (a phone); auto_clock_out (the service by itself);
-    key_expired, key_renewed (an administrator). `start` and `end` are the shift's times afterwards, `day` an ISO date.
+    key_expired, key_renewed (an administrator). `start` and `end` are the shift's times afterwards (of a deleted one
+    the last), `start_before` and `end_before` those until then: None where there was none. `day` is an ISO date.
     """
 
     what: str
@@ -194,6 +195,8 @@ class HumanDid(Line):
     shift_id: str | None = None
     start: int | None = None
     end: int | None = None
+    start_before: int | None = None
+    end_before: int | None = None
     day: str | None = None
 
 

@@ -8,6 +8,10 @@ from zoneinfo import ZoneInfo
 from sandbox.connecteam.model import Shift
 from tests.simulation.weeks.stage import Stage
 
+#: A shift's start and end, in Unix seconds.
+Times = tuple[int | None, int | None]
+NONE: Times = (None, None)
+
 
 class Humans:
     """Events of a script that happen on the service; see `Acts`."""
@@ -24,15 +28,19 @@ class Humans:
     def _open(self, user_id: str) -> Shift | None:
         return next((shift for shift in reversed(self._shifts(user_id)) if shift.end is None), None)
 
-    def _note(self, what: str, shift: Shift) -> None:
-        end = shift.end.at if shift.end else None
-        self._stage.human(what, user_id=str(shift.user_id), shift_id=shift.id, start=shift.start.at, end=end)
+    def _note(self, what: str, shift: Shift, before: Times = NONE) -> None:
+        start, end = _times(shift)
+        self._stage.human(
+            what, user_id=str(shift.user_id), shift_id=shift.id, start=start, end=end,
+            start_before=before[0], end_before=before[1],
+        )  # fmt: skip
 
     async def close_forgotten(self, hours: float) -> None:
         """Each shift that is open since yesterday ends so many hours after it began."""
         for row in self._stage.service.timesheet():
             if row.end is None and row.start < self._stage.now - 16 * 3600:
-                self._note("edit_shift", self._manager.edit_shift(row.id, end=row.start + int(hours * 3600)))
+                edited = self._manager.edit_shift(row.id, end=row.start + int(hours * 3600))
+                self._note("edit_shift", edited, (row.start, row.end))
 
     async def add_shift(self, user_id: str, hours_ago: float, hours: float) -> None:
         """A shift of the past is typed in, where there is none."""
@@ -50,21 +58,23 @@ class Humans:
         start, until = last.start.at + (0 if end else by_s), last.end.at + (by_s if end else 0)
         others = [shift for shift in self._shifts(user_id) if shift is not last]
         if start < until <= self._stage.now and not any(shift.touches(start, until) for shift in others):
+            before = _times(last)
             edited = self._manager.edit_shift(last.id, **({"end": until} if end else {"start": start}))
-            self._note("edit_shift", edited)
+            self._note("edit_shift", edited, before)
 
     async def close_shift(self, user_id: str, ago_s: int) -> None:
         """The person's open shift is ended by a manager."""
         opened, at = self._open(user_id), int(self._stage.now) - ago_s
         if opened is not None and at > opened.start.at:
-            self._note("close_shift", self._manager.close_shift(user_id, at))
+            before = _times(opened)
+            self._note("close_shift", self._manager.close_shift(user_id, at), before)
 
     async def delete_shift(self, user_id: str) -> None:
         """The person's last shift is deleted."""
         shifts = self._shifts(user_id)
         if shifts:
             self._manager.delete_shift(shifts[-1].id)
-            self._note("delete_shift", shifts[-1])
+            self._note("delete_shift", shifts[-1], _times(shifts[-1]))
 
     async def lock_day(self, user_id: str, day: int) -> None:
         """Today or yesterday is locked for somebody."""
@@ -86,7 +96,8 @@ class Humans:
         if not self._may_punch(user_id) or (opened is not None and int(self._stage.now) <= opened.start.at):
             return
         if opened is not None:
-            self._note("phone_out", self._manager.phone_clock_out(user_id))
+            before = _times(opened)
+            self._note("phone_out", self._manager.phone_clock_out(user_id), before)
         elif self._company.open_break(int(user_id), next(iter(self._company.clocks))) is None:
             self._note("phone_in", self._manager.phone_clock_in(user_id))
 
@@ -101,8 +112,9 @@ class Humans:
             if resumed is not None:
                 self._note("break_end", resumed)
         elif taken is None and opened is not None and int(self._stage.now) > opened.start.at:
+            before = _times(opened)
             self._manager.phone_break_start(user_id)
-            self._note("break_start", opened)
+            self._note("break_start", opened, before)
 
     def _may_punch(self, user_id: str) -> bool:
         user = self._company.users[int(user_id)]
@@ -132,3 +144,8 @@ class Humans:
         """Whoever is on a break ends it."""
         if self._company.open_break(int(user_id), next(iter(self._company.clocks))) is not None:
             await self.phone_break(user_id)
+
+
+def _times(shift: Shift) -> Times:
+    """As they stand now: an edit changes the shift itself."""
+    return shift.start.at, shift.end.at if shift.end else None

@@ -75,6 +75,82 @@ def ended_at_another_second(story: Story) -> None:
     story.rows[0]["end"] += 60
 
 
+def edited(story: Story, **told: float) -> None:
+    """A manager ends Anna's shift at half past three: the timesheet shows that, and not when she tapped."""
+    before = {"start_before": 8 * HOUR, "end_before": 16 * HOUR}
+    story.lines.append(
+        deed(17 * HOUR, "edit_shift", shift_id="S1", **{**before, "start": 8 * HOUR, "end": 15.5 * HOUR, **told})
+    )
+    story.rows[0]["end"] -= HOUR // 2
+
+
+def moved_at_its_other_end(story: Story) -> None:
+    """Somebody changed the end; the start is a minute off, and the edit says that it was not then."""
+    edited(story)
+    story.rows[0]["start"] += 61
+
+
+def moved_after_the_edit(story: Story) -> None:
+    """The end is neither the tap's nor the manager's."""
+    edited(story)
+    story.rows[0]["end"] += 61
+
+
+def an_edit_that_another_undid(story: Story) -> None:
+    """Two edits, and the timesheet shows what the first one said."""
+    edited(story)
+    times = {"start": 8 * HOUR, "start_before": 8 * HOUR, "end": 15 * HOUR, "end_before": 15.5 * HOUR}
+    story.lines.append(deed(18 * HOUR, "edit_shift", shift_id="S1", **times))
+
+
+def wrong_before_the_edit(story: Story) -> None:
+    """What the manager found was not the tap's second: an edit afterwards excuses nothing."""
+    edited(story, end_before=16 * HOUR + 61)
+
+
+def edited_and_unended(story: Story) -> None:
+    """A manager moved the start of the open shift; the clock-out that is called delivered never came to it."""
+    moved_while_open(story)
+    story.rows[0] |= {"end": None, "end_source": None}
+
+
+def moved_while_open(story: Story) -> None:
+    """Not broken: the same, and the clock-out came to it."""
+    story.lines.append(deed(12 * HOUR, "edit_shift", shift_id="S1", start=8.5 * HOUR, start_before=8 * HOUR))
+    story.rows[0]["start"] += HOUR // 2
+
+
+def deleted_with_a_wrong_second(story: Story, start: float = 8 * HOUR + 61) -> None:
+    """Gone from the timesheet, where it had stood a minute off."""
+    times = {"start": start, "end": 16 * HOUR, "start_before": start, "end_before": 16 * HOUR}
+    story.lines.append(deed(17 * HOUR, "delete_shift", shift_id="S1", **times))
+    del story.rows[0]
+
+
+def deleted(story: Story) -> None:
+    """Not broken: it stood there as it should, and a manager deleted it."""
+    deleted_with_a_wrong_second(story, start=8 * HOUR)
+
+
+def rounded_down(story: Story) -> None:
+    """The service records the nearest five minutes, and shows those before."""
+    rounded_to_the_nearest(story)
+    story.rows[2]["end"] -= 300
+
+
+def rounded_too_far(story: Story) -> None:
+    """It records five minutes; a start three minutes off is none of them."""
+    rounded_to_the_nearest(story)
+    story.rows[0]["start"] -= 180
+
+
+def rounded_to_the_nearest(story: Story) -> None:
+    """Not broken: it records the nearest five minutes."""
+    story.behaviour["round_to_s"] = 300
+    story.shift(ANNA, 18 * HOUR + 100, 19 * HOUR + 200, "S7")
+    story.rows[2] |= {"start": T0 + 18 * HOUR, "end": T0 + 19 * HOUR + 300}
+
+
 def discarded_by_nobody(story: Story) -> None:
     """A decision that nobody made."""
     story.punches[3] |= {"state": "discarded", "reason": "by_decision"}
@@ -426,6 +502,53 @@ def ended_by_itself(story: Story) -> None:
     story.lines.append(Failed(at=T0 + 20.0 * HOUR, kiosk=DOOR, life=1, error="AssertionError"))
 
 
+def failing(story: Story, error: str, event: str = "part.failed") -> None:
+    """A part fails at eight o'clock in the evening."""
+    story.log.append(f'{T0 + 20 * HOUR:.3f} event={event} level=error part=delivery failures=1 error="{error}"')
+
+
+def a_part_that_fails(story: Story) -> None:
+    """A fault of ours that the supervisor caught: delivery is started again, and everything goes on."""
+    failing(story, "RuntimeError: a fault of ours")
+
+
+def a_part_that_fails_on_a_full_disk(story: Story) -> None:
+    """A full disk excuses what a full disk says, and no fault of ours beside it."""
+    story.lines.append(Disk(at=T0 + 19.5 * HOUR, kiosk=DOOR, full=True))
+    failing(story, "AssertionError: the disk is full")
+
+
+def no_room_where_there_is(story: Story) -> None:
+    """The disk had room again for half an hour."""
+    for at, full in ((19.0, True), (19.5, False)):
+        story.lines.append(Disk(at=T0 + at * HOUR, kiosk=DOOR, full=full))
+    failing(story, "OperationalError: database or disk is full")
+
+
+def no_room(story: Story) -> None:
+    """Not broken: the disk was full."""
+    story.lines.append(Disk(at=T0 + 19.5 * HOUR, kiosk=DOOR, full=True))
+    failing(story, "OperationalError: database or disk is full")
+    story.told.append(("delivery_failing", T0 + 20 * HOUR + 0.1))
+
+
+def an_alarm_of_a_part(story: Story) -> None:
+    """Told to the owner, and in no line of the log."""
+    story.told.append(("delivery_failing", T0 + 20.0 * HOUR))
+
+
+def a_fault_for_one_person(story: Story) -> None:
+    """Planning failed for one person, and moved nothing."""
+    failing(story, "KeyError: 'x'", "work.contained")
+
+
+def a_fault_that_a_retry_hid(story: Story) -> None:
+    """Given up as a fault of ours, let go again by a person, and delivered."""
+    data = {"from": "pending", "reason": "internal_error", "detail": "KeyError"}
+    moved = {"at": rfc3339(T0 + 9 * HOUR), "by": "automatic", "action": "punch.review", "data": data}
+    story.punches[0]["history"]["journal"].append(moved)
+
+
 def growing_memory(story: Story) -> None:
     """Half a gigabyte from first to last."""
     story.memory_kb = (90_000, 690_000)
@@ -502,13 +625,17 @@ def out_at_the_entrance(story: Story) -> None:
     story.punch(ANNA, 20 * HOUR, "clock_out", "review", reason="no_matching_clock_in")
 
 
+#: A badge that nobody has in the morning.
+NOBODYS = "04CCCCCCCC0103"
+
+
 def kept(story: Story, direction: str, **told: object) -> None:
     """A tap at the entrance with nobody's badge; it became an exit before the badge was Anna's, and a punch of it."""
-    story.tap(ANNA, 20 * HOUR, "unknown_badge", direction="clock_in", badge="04CCCCCCCC0103", reader="in")
+    story.tap(ANNA, 20 * HOUR, "unknown_badge", direction="clock_in", badge=NOBODYS, reader="in")
     story.lines.append(reconfigured(20.5 * HOUR, readers={"in": "clock_out"}))
     standing = {"state": "review", **told}
-    punch = story.punch(ANNA, 20 * HOUR, direction, badge="04CCCCCCCC0103", reader="in", **standing)
-    given = {"what": "given", "badge": "04CCCCCCCC0103", "user_id": ANNA, "kiosk": DOOR, "punches": (punch["id"],)}
+    punch = story.punch(ANNA, 20 * HOUR, direction, badge=NOBODYS, reader="in", **standing)
+    given = {"what": "given", "badge": NOBODYS, "user_id": ANNA, "kiosk": DOOR, "punches": (punch["id"],)}
     story.lines.append(Assigned(at=T0 + 21.0 * HOUR, **given))
 
 
@@ -521,6 +648,81 @@ def kept_as_it_was(story: Story) -> None:
     """Not broken: it went the way that the reader went then."""
     kept(story, "clock_in", state="delivered", remote_id="S7")
     story.row("S7", ANNA, 20 * HOUR, None)
+
+
+def nobodys(story: Story, *at: float, owner: str | None = ANNA, given: float = 21 * HOUR, **said: object) -> None:
+    """Taps of a badge that nobody has, at the door's own reader; then it is given to somebody."""
+    for when in at:
+        story.tap(ANNA, when, "unknown_badge", badge=NOBODYS, **said)
+    if owner is not None:
+        story.lines.append(Assigned(at=T0 + given, what="given", badge=NOBODYS, user_id=owner, kiosk=DOOR,
+                                    punches=("P5",)))  # fmt: skip
+
+
+def became(story: Story, at: float, who: str = ANNA) -> None:
+    """One of them became a clock-in."""
+    story.punch(who, at, "clock_in", "delivered", badge=NOBODYS, remote_id="S7")
+    story.row("S7", who, at, None)
+
+
+def kept_and_forgotten(story: Story) -> None:
+    """Anna got the badge within the hour, and no punch came of its tap."""
+    nobodys(story, 20 * HOUR)
+
+
+def kept_and_half_forgotten(story: Story) -> None:
+    """The first tap became a punch; the one of six minutes later repeats nothing, and became none."""
+    nobodys(story, 20 * HOUR, 20 * HOUR + 360)
+    became(story, 20 * HOUR)
+
+
+def kept_and_repeated(story: Story) -> None:
+    """Not broken: four minutes later it is the same tap."""
+    nobodys(story, 20 * HOUR, 20 * HOUR + 240)
+    became(story, 20 * HOUR)
+
+
+def kept_and_taken_for_a_repeat(story: Story) -> None:
+    """The same at a reader for clocking out: a correction, which nothing folds."""
+    nobodys(story, 20 * HOUR, owner=None)
+    nobodys(story, 20 * HOUR + 240, reader="out", direction="clock_out")
+    became(story, 20 * HOUR)
+
+
+def kept_for_another(story: Story) -> None:
+    """Anna got the badge, Bob the punch."""
+    nobodys(story, 20 * HOUR)
+    became(story, 20 * HOUR, BOB)
+
+
+def kept_before_the_release(story: Story) -> None:
+    """Not broken: whoever had it gave it back after that tap."""
+    nobodys(story, 20 * HOUR)
+    story.lines.append(Assigned(at=T0 + 20.5 * HOUR, what="released", badge=NOBODYS, user_id=None, kiosk=DOOR))
+
+
+def kept_for_too_long(story: Story) -> None:
+    """Not broken: given a week and an hour later, when only somebody who says since when gets it."""
+    story.ends = 9 * 24 * HOUR
+    nobodys(story, 20 * HOUR, given=(7 * 24 + 21) * HOUR)
+
+
+def kept_for_nearly_too_long(story: Story) -> None:
+    """An hour less than a week."""
+    story.ends = 9 * 24 * HOUR
+    nobodys(story, 20 * HOUR, given=(7 * 24 + 19) * HOUR)
+
+
+def kept_and_no_longer(story: Story) -> None:
+    """Nobody got the badge, and the kiosk tells of one tap where there were two."""
+    nobodys(story, 20 * HOUR, 20.5 * HOUR, owner=None)
+    story.unknown.append({"badge": NOBODYS, "taps": 1})
+
+
+def kept_till_now(story: Story) -> None:
+    """Not broken: it tells of both."""
+    kept_and_no_longer(story)
+    story.unknown[0]["taps"] = 2
 
 
 CAUGHT = {
@@ -544,6 +746,13 @@ CAUGHT = {
     called_a_repeat: "turned away", a_repeat_that_counted: "folded",
     in_when_leaving: "direction", out_at_the_entrance: "direction",
     kept_and_turned: "direction",
+    moved_at_its_other_end: "one effect", moved_after_the_edit: "one effect", wrong_before_the_edit: "one effect",
+    edited_and_unended: "one effect", an_edit_that_another_undid: "one effect",
+    deleted_with_a_wrong_second: "one effect", rounded_down: "one effect", rounded_too_far: "one effect",
+    a_part_that_fails: "parts run", a_part_that_fails_on_a_full_disk: "parts run", no_room_where_there_is: "parts run",
+    an_alarm_of_a_part: "parts run", a_fault_for_one_person: "parts run", a_fault_that_a_retry_hid: "parts run",
+    kept_and_forgotten: "kept taps", kept_and_half_forgotten: "kept taps", kept_and_taken_for_a_repeat: "kept taps",
+    kept_for_another: "kept taps", kept_for_nearly_too_long: "kept taps", kept_and_no_longer: "kept taps",
 }  # fmt: skip
 FINE = (
     unplugged,
@@ -556,6 +765,15 @@ FINE = (
     kept_as_it_was,
     out_while_its_reader_was_meant_anew,
     now_and_then,
+    edited,
+    moved_while_open,
+    deleted,
+    rounded_to_the_nearest,
+    no_room,
+    kept_and_repeated,
+    kept_before_the_release,
+    kept_for_too_long,
+    kept_till_now,
 )
 
 
@@ -599,7 +817,7 @@ def test_the_checker_knows_nothing_of_the_daemon():
 
 def deed(at: float, what: str, user_id: str | None = ANNA, **told: object) -> HumanDid:
     """Somebody does something on the service; times in seconds after T0."""
-    for name in ("start", "end"):
+    for name in ("start", "end", "start_before", "end_before"):
         if name in told:
             told[name] = T0 + told[name]
     return HumanDid(at=T0 + at, what=what, user_id=user_id, **told)
