@@ -42,6 +42,9 @@ _TIME_KNOWN, _ORDER = PUNCH_FACTS.index("time_known"), PUNCH_FACTS.index("order_
 
 _PUNCH = f"SELECT {', '.join(PUNCH_FACTS)} FROM punches WHERE seq = ?"
 _TAP = f"SELECT {', '.join(TAP_FACTS)} FROM taps WHERE id = ?"
+_LINKED_TAP = f"""
+    SELECT {", ".join(f"t.{name}" for name in TAP_FACTS)}, t.link, c.salt, c.digest
+    FROM taps t LEFT JOIN chain c ON c.id = t.link AND c.gone IS NULL WHERE t.id = ?"""
 _HEAD = "SELECT id, hash FROM chain ORDER BY id DESC LIMIT 1"
 _ORIGIN = "SELECT hash FROM chain WHERE id = 1"
 _HASHES = "SELECT id, hash FROM chain WHERE id BETWEEN ? AND ?"
@@ -71,6 +74,15 @@ def link_punch(conn: sqlite3.Connection, seq: int, why: str = "stored") -> None:
 def link_tap(conn: sqlite3.Connection, tap_id: int, why: str = "stored") -> None:
     """Link a tap as it stands now; its link before is gone."""
     _relink(conn, "tap", conn.execute(_TAP, (tap_id,)).fetchone(), tap_id, why)
+
+
+def vouches_for_tap(conn: sqlite3.Connection, tap_id: int) -> bool:
+    """Whether a kept tap is as it was stored; one that has no link yet, where older ones are still being linked, is."""
+    with as_it_stands(conn):
+        *facts, link, salt, digested = conn.execute(_LINKED_TAP, (tap_id,)).fetchone()
+    if link is None:
+        return is_adopting(conn)
+    return salt is not None and digest(salt, facts) == digested
 
 
 def append(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.model import Direction, Punch, PunchState, ReaderDirection, RecordedAs, Source, TapResult
-from daemon.queue.chain import append, head, link_punch, link_tap
+from daemon.queue.chain import append, head, link_punch, link_tap, vouches_for_tap
 from daemon.queue.records import DamagedRowError, plain
 from drivers.reader import Evidence, Tap
 
@@ -239,10 +239,15 @@ def settle_direction(conn: sqlite3.Connection, punch_id: str, direction: Directi
 
 
 def unclaimed_taps(conn: sqlite3.Connection, badge: str | None = None) -> list[StoredTap]:
-    """Taps of unknown badges that became no punch (of one badge, or all), in the order they were stored."""
+    """Taps of unknown badges that became no punch (of one badge, or all), in the order they were stored.
+
+    Those of one badge are about to become punches: raises DamagedRowError where one of them is not as it was stored.
+    """
     rows = conn.execute(_UNCLAIMED_OF_ALL) if badge is None else conn.execute(_UNCLAIMED_OF_BADGE, (badge,))
     taps = []
     for tap_id, reader, its_badge, raw_at, boottime_s, boot_id, synchronised, stated_at, result, punch_id, way in rows:
+        if badge is not None and not vouches_for_tap(conn, tap_id):
+            raise DamagedRowError(f"kept tap {tap_id} is damaged: it is not as it was stored")
         seen, known = Evidence(raw_at, boottime_s, boot_id, bool(synchronised)), ReaderDirection(way) if way else None
         taps.append(StoredTap(tap_id, reader, its_badge, raw_at, seen, stated_at, TapResult(result), punch_id, known))
     return taps

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from daemon.errors import DamagedError, ForeignDatabaseError, NewerSchemaError
+from daemon.queue.chain import has_chain
 from daemon.queue.copying import BeyondError, Copy, read_all, read_end
 from daemon.queue.migrations import migrations, schema_version
 from daemon.queue.opening import connect, explained, open_file, stopped_in_order
@@ -84,8 +85,9 @@ def _examine(path: Path, copy: Copy) -> None:
     wal = path.with_name(path.name + "-wal")
     logged = wal.exists() and wal.stat().st_size > 0
     with closing(connect(path, read_only=True, immutable=not logged)) as conn:
-        if schema_version(conn) != len(migrations()) or path.stat().st_size == 0:
-            return
+        version, newest = schema_version(conn), len(migrations())
+        if path.stat().st_size == 0 or version > newest or (version < newest and not has_chain(conn)):
+            return  # nothing there yet can say how it was stored; what else it means, open_file says
         behind = copy.examine(conn)
         if not end_follows(conn):  # or the copy would be told of links that never were
             raise DamagedError("the end of the chain is damaged")

@@ -25,6 +25,7 @@ from daemon.queue.copying import Copy
 from daemon.queue.database import Database
 from daemon.queue.deliveries import SALVAGED
 from daemon.queue.lines import decode, encode
+from daemon.queue.migrations import migrations
 from daemon.queue.opening import explained, mark_clean, open_file
 from daemon.queue.records import journal
 from daemon.queue.salvage import READY, marker, salvage
@@ -316,6 +317,42 @@ def test_two_histories_both_happened(state):
     conn.close()
 
 
+def test_the_kept_taps_of_two_histories_both_happened(state):
+    """Number 8 is a kept tap in the copy and a punch's in the database, number 9 the other way round: each stays, and
+    each punch names its own tap."""
+    path = state / "punchd.db"
+    backup = path.read_bytes()
+
+    def lived(copy: Copy | None, ids: int, at: float, badge: str, *, tap_first: bool) -> None:
+        conn, _ = open_file(path)
+        if copy is not None:
+            copy.start(conn)
+        rows = Rows(conn, count(ids))
+        for tap in (tap_first, not tap_first):
+            if tap:
+                rows.tap(at, badge=badge, result=TapResult.UNKNOWN_BADGE)
+            else:
+                rows.punch(at + 100, "8")
+        if copy is not None:
+            copy.stop(conn)
+        mark_clean(conn)
+        conn.close()
+
+    lived(Copy(state / "punchd.copy"), 7, T0 + 1000, "04AA", tap_first=True)
+    path.write_bytes(backup)
+    lived(None, 8, T0 + 2000, "04BB", tap_first=False)
+    conn, _ = open_or_salvage(path, Copy(state / "punchd.copy"), NOW)
+    assert verify(conn).sound
+    taps = conn.execute("SELECT p.id, t.raw_at, t.punch_id FROM punches p JOIN taps t ON t.id = p.tap_id "
+                        "WHERE p.id IN ('p7', 'p8') ORDER BY p.id").fetchall()  # fmt: skip
+    conn.close()
+    assert taps == [("p7", T0 + 1100, "p7"), ("p8", T0 + 2100, "p8")]
+    assert {badge for badge, *_ in kept(path)} == {"0499", "04AA", "04BB"}
+    report = json.loads(sqlite3.connect(path).execute(
+        "SELECT value FROM settings WHERE key = 'salvage.report'").fetchone()[0])  # fmt: skip
+    assert (report["punches"], report["kept_taps"], report["lost_total"], report["altered_total"]) == (8, 3, 0, 0)
+
+
 def test_an_altered_punch_comes_from_the_copy_or_goes_to_a_person(state):
     """With the copy it is as it was stored; without, it is named and nobody sends it."""
     with closing(sqlite3.connect(state / "punchd.db")) as conn:
@@ -445,6 +482,36 @@ def test_a_database_of_before_there_was_a_chain(tmp_path):
     shutil.copy(old, tmp_path / "punchd.db")
     report = salvage(tmp_path / "punchd.db", None, "x", NOW)
     assert (report.punches, report.kept_taps, report.altered_total) == (3, 1, 0)
+
+
+@pytest.mark.parametrize("schema", range(3, len(migrations()) + 1))
+def test_what_waits_is_looked_at_before_an_upgrade_as_well(tmp_path, schema):
+    """An altered punch of an older version's database is not sent as it stands there: a person sees it first; and what
+    an older version left in order is no damage."""
+    path = tmp_path / "punchd.db"
+    for altered in (False, True):
+        shutil.copy(Path(__file__).parent / "old_databases" / f"{schema:04d}.db", path)
+        if altered:
+            behind_its_back(path, "UPDATE punches SET occurred_at = occurred_at + 8192 WHERE id = 'p2'")
+        conn, _ = open_or_salvage(path, Copy(tmp_path / f"{altered}.copy"), NOW)
+        assert verify(conn).sound
+        conn.close()
+        assert standing(path)["p2"][0:2] == (("review", "salvaged") if altered else ("pending", None))
+
+
+def test_a_whole_copy_is_asked_before_an_upgrade_as_well(tmp_path):
+    """What an older version altered comes back as it was stored."""
+    path, copy = tmp_path / "punchd.db", Copy(tmp_path / "punchd.copy")
+    shutil.copy(Path(__file__).parent / "old_databases" / "0004.db", path)
+    conn, _ = open_or_salvage(path, copy, NOW)
+    at = queue.find_punch(conn, "p2").occurred_at
+    copy.stop(conn)
+    conn.close()
+    shutil.copy(Path(__file__).parent / "old_databases" / "0004.db", path)
+    behind_its_back(path, "UPDATE punches SET occurred_at = occurred_at + 8192 WHERE id = 'p2'")
+    conn, _ = open_or_salvage(path, Copy(copy.path), NOW)
+    assert (queue.find_punch(conn, "p2").occurred_at, standing(path)["p2"][0]) == (at, "in_flight")
+    conn.close()
 
 
 async def test_another_programs_database_is_refused_as_ever(tmp_path):

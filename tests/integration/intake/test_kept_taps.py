@@ -5,10 +5,15 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 
+import pytest
+
+from daemon.errors import RefusedError
 from daemon.intake.rules import Rules
 from daemon.model import Direction, PunchState, ReaderDirection, TapResult
+from daemon.queue.chain import link_tap
+from daemon.queue.database import Database
 from tests.support.fake_clock import START
-from tests.support.intake_kit import ANN, READERS
+from tests.support.intake_kit import ANN, READERS, Kit
 
 IN, OUT = Direction.CLOCK_IN, Direction.CLOCK_OUT
 NEW = "04CC0003"
@@ -82,7 +87,8 @@ async def test_what_an_older_version_kept_goes_the_way_its_reader_goes_now(kit):
 def without_ways(conn: sqlite3.Connection) -> None:
     """As the step that added the column left them."""
     conn.execute("DROP TRIGGER taps_keep_their_way")
-    conn.execute("UPDATE taps SET way = NULL")
+    for (tap_id,) in conn.execute("UPDATE taps SET way = NULL RETURNING id").fetchall():
+        link_tap(conn, tap_id)
 
 
 async def test_only_the_last_seven_days_unless_told(kit):
@@ -181,3 +187,46 @@ async def test_the_next_tap_follows_on(kit):
     kit.clock.advance(3600)
     answer = await kit.tap(NEW)
     assert (answer.result, answer.punch and answer.punch.direction) == (TapResult.ACCEPTED, OUT)
+
+
+@pytest.mark.parametrize("damage", [
+    "UPDATE taps SET raw_at = raw_at + 8192, boottime_s = boottime_s + 8192 WHERE id = 1",
+    f"UPDATE taps SET badge = '{NEW}' WHERE badge = '04DD0004'",
+    "UPDATE taps SET link = NULL WHERE id = 1",
+    "UPDATE chain SET salt = NULL WHERE kind = 'tap' AND row_id = 1",
+])  # fmt: skip
+@pytest.mark.parametrize("enrolled", [False, True])
+async def test_one_that_is_not_as_it_was_stored_becomes_no_punch(tmp_path, damage, enrolled):
+    """It is damage: nothing of the badge changes, the next start salvages, and then each has its own time."""
+    database = await Database.open(tmp_path / "punchd.db", inline=True, copy=tmp_path / "punchd.copy")
+    kit = Kit(database)
+    await kit.directory.add("7", "Ann", badge=ANN, by="uid:0")
+    await taps_at(kit, 0, 3600)
+    await taps_at(kit, 3700, badge="04DD0004")
+    await database.write(lambda conn: _behind_its_back(conn, damage))
+    if enrolled:
+        kit.intake.enrolments.begin("7", "uid:0")
+        assert (await kit.tap(NEW)).reason == "cannot_store"
+    else:
+        with pytest.raises(RefusedError, match=r"kept tap \d is damaged"):
+            await kit.directory.assign(NEW, "7", by="uid:0")
+    assert await kit.punches() == []
+    assert await kit.rows("SELECT count(*) FROM badges WHERE badge = ?", NEW) == [(0,)]
+    assert database.damaged.is_set()
+    await database.close()
+    database = await Database.open(tmp_path / "punchd.db", inline=True, copy=tmp_path / "punchd.copy")
+    kit = Kit(database, clock=kit.clock)
+    assigned = await kit.directory.assign(NEW, "7", by="uid:0")
+    assert [punch.raw_at - START for punch in assigned.punches] == [0, 3600]
+    await database.close()
+
+
+def _behind_its_back(conn: sqlite3.Connection, statement: str) -> None:
+    triggers = conn.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    for name, _ in triggers:
+        conn.execute(f"DROP TRIGGER {name}")
+    conn.execute("PRAGMA ignore_check_constraints = ON")
+    conn.execute(statement)
+    conn.execute("PRAGMA ignore_check_constraints = OFF")
+    for _, sql in triggers:
+        conn.execute(sql)
