@@ -47,9 +47,9 @@ def _given(facts: Facts, tap: Tap) -> Assigned | None:
 
 
 def _changed_hands(facts: Facts, tap: Tap) -> bool:
-    """Whether the badge may have been given to anybody after the tap."""
+    """Whether the badge may have been given to anybody after the tap, or blocked, which takes it off the list."""
     return any(
-        line.what == "given" and line.refused in (None, WENT_OFF) and line.at >= tap.said.at - MOMENT_S
+        line.what in ("given", "blocked") and line.refused in (None, WENT_OFF) and line.at >= tap.said.at - MOMENT_S
         for _, line in facts.of(Assigned)
         if (line.kiosk, line.badge) == (tap.said.kiosk, tap.said.badge)
     )

@@ -719,6 +719,12 @@ def kept_and_no_longer(story: Story) -> None:
     story.unknown.append({"badge": NOBODYS, "taps": 1})
 
 
+def kept_and_blocked(story: Story) -> None:
+    """Not broken: a badge that somebody blocked is no longer one that waits for an owner."""
+    nobodys(story, 20 * HOUR, owner=None)
+    story.lines.append(Assigned(at=T0 + 20.5 * HOUR, what="blocked", badge=NOBODYS, user_id=None, kiosk=DOOR))
+
+
 def kept_till_now(story: Story) -> None:
     """Not broken: it tells of both."""
     kept_and_no_longer(story)
@@ -774,6 +780,7 @@ FINE = (
     kept_before_the_release,
     kept_for_too_long,
     kept_till_now,
+    kept_and_blocked,
 )
 
 
