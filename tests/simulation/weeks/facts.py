@@ -266,8 +266,8 @@ class Facts:
         return any(since <= at <= until for at in self.ends_of_lives.get(kiosk, ()))
 
     def decisions(self, punch_id: str) -> list[Decided]:
-        """What people decided on a punch, as far as the kiosk took it."""
-        return [ln for _, ln in self.of(Decided) if ln.punch_id == punch_id and ln.refused is None]
+        """What people decided on a punch, as far as the kiosk took it, or may have before it went off."""
+        return [ln for _, ln in self.of(Decided) if ln.punch_id == punch_id and ln.refused in (None, WENT_OFF)]
 
 
 def published_reasons(page: str) -> dict[str, str]:

@@ -9,11 +9,12 @@ import pytest
 
 from tests.simulation.weeks.checker import RULES, check
 from tests.simulation.weeks.checker_reasons import TRUTHS
-from tests.simulation.weeks.facts import published_reasons
+from tests.simulation.weeks.facts import WENT_OFF, published_reasons
 from tests.simulation.weeks.history import (
     Assigned,
     ClockStepped,
     ClockSynchronised,
+    Decided,
     Disk,
     Failed,
     HumanDid,
@@ -155,6 +156,13 @@ def discarded_by_nobody(story: Story) -> None:
     """A decision that nobody made."""
     story.punches[3] |= {"state": "discarded", "reason": "by_decision"}
     story.rows[1] |= {"end": None, "end_source": None}
+
+
+def discarded_as_it_went_off(story: Story) -> None:
+    """Whoever decided saw no answer; the kiosk had stored it."""
+    discarded_by_nobody(story)
+    told = {"punch_id": "P4", "decision": "discard", "stated": None, "refused": WENT_OFF, "added": None}
+    story.lines.append(Decided(at=T0 + 19 * HOUR, kiosk=DOOR, **told))
 
 
 def sent_with_a_wrong_second(story: Story) -> None:
@@ -769,6 +777,7 @@ FINE = (
     a_repeat,
     a_shift_in_the_way_that_was_worked,
     kept_as_it_was,
+    discarded_as_it_went_off,
     out_while_its_reader_was_meant_anew,
     now_and_then,
     edited,
