@@ -177,6 +177,9 @@ def true_time(facts: Facts) -> list[Violation]:
 def _could_know(facts: Facts, punch: PunchSeen, tap: Tap) -> bool:
     """Whether an answer had told the kiosk of its wrong clock before the punch left: until then it could not know."""
     state = facts.clock(punch.kiosk, tap.said.at)
+    if state is not None and not state.trusted:  # it was dated by what was vouched for first in that boot
+        later = (one for one in facts.clocks(punch.kiosk) if one.since > tap.said.at and one.boot_id == state.boot_id)
+        state = next((one for one in later if one.trusted), state)
     if state is None or not state.trusted or abs(state.error_s) <= DOUBT_S:
         return True
     for request in facts.by_kiosk.get(punch.kiosk, ()):

@@ -78,7 +78,10 @@ def _date_told(before: ClockState, said: Asked) -> ClockState | None:
         return None
     took_s = max(QUICK_S, (said.processed_at or said.at) - said.at)
     since, off = said.at + ANSWERED_AFTER_S, abs(before.error_s)
-    unsure = took_s > QUICK_S or min(abs(off - TRUST_S), abs(off - DOUBT_S)) <= WHOLE_S + took_s
+    # Set while the answer was under way, the clock says two things of it.
+    unsure = (
+        before.since > said.at or took_s > QUICK_S or min(abs(off - TRUST_S), abs(off - DOUBT_S)) <= WHOLE_S + took_s
+    )
     if off <= TRUST_S + WHOLE_S + took_s and (not before.trusted or before.doubted):
         settled = replace(before, since=since, error_s=before.wall_s, trusted=True, doubted=False)
         return replace(settled, perhaps=unsure)

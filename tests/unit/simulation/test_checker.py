@@ -14,6 +14,7 @@ from tests.simulation.weeks.history import (
     Assigned,
     ClockStepped,
     ClockSynchronised,
+    Crashed,
     Decided,
     Disk,
     Failed,
@@ -807,6 +808,48 @@ def test_what_has_a_cause_passes(change):
     story = a_day()
     change(story)
     assert check(story.history()) == []
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_what_was_answered_last_in_a_life_may_be_forgotten_by_the_next(heard):
+    """Anna's clock-out was answered as the kiosk crashed: her next punch waits for a look, Bob's may pass it."""
+    story = a_day()
+    story.live(19.3 * HOUR, ANNA, "clock_out", 16 * HOUR)
+    if heard:
+        story.ask(19.4 * HOUR, "GET", "/me")  # it was written down with this
+    story.lines.append(Crashed(at=T0 + 19.5 * HOUR, kiosk=DOOR, life=1))
+    story.start(19.6 * HOUR, life=2)
+    overtaken(story)
+    assert ("oldest first" in broken(story)) is heard
+
+
+@pytest.mark.parametrize(("after_s", "caught"), [(-10.0, True), (0.1, False)])
+def test_a_date_that_was_under_way_as_the_clock_was_set_may_say_nothing(after_s, caught):
+    """A time server's lie, ten seconds before a request or while its answer is out; then a clock-in leaves."""
+    story = a_day()
+    at = T0 + 19.1 * HOUR + after_s
+    story.lines.append(ClockStepped(at=at, kiosk=DOOR, by_s=3600.0, ahead_s=3600.0, vouched=True))
+    story.ask(19.1 * HOUR, "GET", "/me")
+    story.live(19.2 * HOUR, ANNA, "clock_in", 18 * HOUR)
+    assert ("clock gate" in broken(story)) is caught
+
+
+@pytest.mark.parametrize("lied", [True, False])
+def test_a_tap_that_waits_for_a_clock_is_dated_by_whoever_vouches_first(lied):
+    """After a power cut somebody taps, and a time server lies until the next one: nothing told the kiosk so."""
+    story, at = a_day(), 19.5 * HOUR
+    story.lines.append(PowerCut(at=T0 + 19.0 * HOUR, kiosk=DOOR, life=1, off_s=600.0, torn=""))
+    story.start(19.2 * HOUR, life=2, boot="boot-2", ahead=-600.0, ntp=False)
+    story.tap(ANNA, at, "clocked_in", ahead=-600.0, boot_id="boot-2", boottime_s=1080.0)
+    if lied:
+        story.lines.append(ClockStepped(at=T0 + at + 1, kiosk=DOOR, by_s=4200.0, ahead_s=3600.0, vouched=True))
+    story.lines.append(PowerCut(at=T0 + at + 60, kiosk=DOOR, life=2, off_s=600.0, torn=""))
+    story.start(at + 700, life=3, boot="boot-3", ahead=0.0)
+    punch = story.punch(ANNA, at + 3600, "clock_in", "delivered", remote_id="S7")
+    punch["raw_at"] = rfc3339(T0 + at - 600)
+    story.live(at + 4000, ANNA, "clock_in", at + 3600)
+    story.row("S7", ANNA, at + 3600, None)
+    assert ("true time" in broken(story)) is not lied
 
 
 def test_every_rule_has_a_story_that_breaks_it():
