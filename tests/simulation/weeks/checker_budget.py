@@ -103,8 +103,8 @@ def _moved(facts: Facts, kiosk: str, first: Request, then: Request) -> bool:
 
 
 def _by_hand(facts: Facts, kiosk: str, request: Request) -> bool:
-    """Whether a person asked for something that needs a read of its own."""
-    return any(line.kiosk == kiosk and 0 <= request.said.at - line.at <= SOON_S for _, line in facts.of(Decided))
+    """Whether a person asked for something that needs a read of its own; what came of it is told after that read."""
+    return any(line.kiosk == kiosk and abs(request.said.at - line.at) <= SOON_S for _, line in facts.of(Decided))
 
 
 def key_left_alone(facts: Facts) -> list[Violation]:

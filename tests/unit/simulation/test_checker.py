@@ -433,6 +433,15 @@ def a_refused_key_again(story: Story) -> None:
         story.ask(20 * HOUR + minute * 60, "GET", "/me", status=401)
 
 
+def a_refused_key_that_a_question_met_first(story: Story) -> None:
+    """Not broken: a person's question was refused, and halted nothing; the kiosk's own read finds it out, and asks."""
+    story.read(20 * HOUR, ANNA, status=401)
+    told = {"punch_id": "P4", "decision": "accept_server", "stated": True, "refused": "refused", "added": None}
+    story.lines.append(Decided(at=T0 + 20 * HOUR + 0.3, kiosk=DOOR, **told))
+    story.read(20.5 * HOUR, ANNA, status=401)
+    story.ask(20.5 * HOUR + 0.3, "GET", "/me", status=401)
+
+
 def a_refused_key_renewed(story: Story) -> None:
     """Not broken: somebody had renewed it."""
     a_refused_key_again(story)
@@ -780,6 +789,7 @@ FINE = (
     kept_as_it_was,
     discarded_as_it_went_off,
     out_while_its_reader_was_meant_anew,
+    a_refused_key_that_a_question_met_first,
     now_and_then,
     edited,
     moved_while_open,
