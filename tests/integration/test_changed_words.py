@@ -21,6 +21,7 @@ from daemon.queue.salvaged import Seen
 from daemon.queue.verify import iso
 from daemon.queue.wreck import Wreck
 from tests.support.damage import COPY, DB, Facts, Judged, facts_of, judge, make
+from tests.support.tampering import behind_its_back
 
 #: The first byte of a page with a table's rows.
 LEAF = 13
@@ -31,20 +32,6 @@ ALL_THERE = {"lost_total": 0, "altered_total": 0, "punches": 12}
 async def lived(tmp_path) -> tuple[Path, Facts]:
     """A directory with twelve punches, after a stop in order."""
     return tmp_path / "state", await make(tmp_path / "state", 12, cut=False)
-
-
-def change(folder: Path, *statements: str) -> None:
-    """Change what no statement of punchd could."""
-    with closing(sqlite3.connect(folder / DB, isolation_level=None)) as conn:
-        triggers = conn.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
-        conn.execute("PRAGMA ignore_check_constraints = ON")
-        for name, _ in triggers:
-            conn.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            conn.execute(statement)
-        for _, sql in triggers:
-            conn.execute(sql)
-        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def whole(judged: Judged) -> None:
@@ -58,8 +45,8 @@ async def test_a_state_that_is_none_is_damage_at_the_start(lived, known):
     """Where a punch stands is in the copy: there it is believed. Where the copy knows no end of it, it is looked up."""
     folder, truth = lived
     punch = "p2" if known else "p1"
-    change(
-        folder,
+    behind_its_back(
+        folder / DB,
         f"UPDATE deliveries SET state = 'delivEred' WHERE punch_seq = (SELECT seq FROM punches WHERE id = '{punch}')",
     )
     judged = await judge(folder, truth)
@@ -71,7 +58,7 @@ async def test_a_state_that_is_none_is_damage_at_the_start(lived, known):
 async def test_what_a_delivery_was_recorded_as_is_one_of_ours(lived):
     """The check finds another word, whoever reads the row notes the damage, and the copy's word counts after that."""
     folder, truth = lived
-    change(folder, "UPDATE deliveries SET recorded_as = 'block_in' WHERE recorded_as = 'clock_in'")
+    behind_its_back(folder / DB, "UPDATE deliveries SET recorded_as = 'block_in' WHERE recorded_as = 'clock_in'")
     db = await Database.open(folder / DB, inline=True, copy=folder / COPY)
     assert "says 'block_in'" in (await db.check())[0]
     with pytest.raises(DamagedRowError):
@@ -101,7 +88,7 @@ async def test_a_changed_id_makes_no_other_punch(lived, other):
 async def test_an_altered_punch_whose_name_is_no_text_is_named_all_the_same(lived):
     """A start that finds it says so in words that can be written down."""
     folder, truth = lived
-    change(folder, "UPDATE punches SET id = CAST(x'7031c1' AS TEXT) WHERE id = 'p1'")
+    behind_its_back(folder / DB, "UPDATE punches SET id = CAST(x'7031c1' AS TEXT) WHERE id = 'p1'")
     judged = await judge(folder, truth)
     assert "p1?" in judged.report["why"]
     whole(judged)
@@ -110,7 +97,7 @@ async def test_an_altered_punch_whose_name_is_no_text_is_named_all_the_same(live
 async def test_a_link_that_names_another_number_calls_nothing_lost(lived):
     """Its punch is there: what the link stood for is not missing."""
     folder, truth = lived
-    change(folder, "UPDATE chain SET row_id = 1172 WHERE id = 5")
+    behind_its_back(folder / DB, "UPDATE chain SET row_id = 1172 WHERE id = 5")
     marker(folder / DB).write_text("asked for")
     whole(await judge(folder, truth))
 
@@ -121,10 +108,13 @@ async def test_a_link_that_names_another_number_calls_nothing_lost(lived):
 async def test_a_link_of_other_types(lived, column, into, link):
     """Damage changes also what kind of value one is: found, and salvaged around; the last link too."""
     folder, truth = lived
-    change(folder, "PRAGMA writable_schema = ON",
-           "UPDATE sqlite_schema SET sql = replace(replace(sql, ') STRICT', ')'), 'hash   BLOB NOT NULL',"
-           " 'hash   BLOB') WHERE name = 'chain'")  # fmt: skip
-    change(folder, f"UPDATE chain SET {column} = {into} WHERE id = {link}")
+    behind_its_back(
+        folder / DB,
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = replace(replace(sql, ') STRICT', ')'), 'hash   BLOB NOT NULL',"
+        " 'hash   BLOB') WHERE name = 'chain'",
+    )
+    behind_its_back(folder / DB, f"UPDATE chain SET {column} = {into} WHERE id = {link}")
     judged = await judge(folder, truth)
     assert judged.findings or judged.salvaged
     if judged.findings:
@@ -166,7 +156,7 @@ async def test_a_statement_that_fits_the_schema_no_more_is_damage(lived):
 async def test_text_that_is_none_is_found(lived):
     """Where no digest covers it and SQLite's check does not look."""
     folder, truth = lived
-    change(folder, "UPDATE attempts SET detail = CAST(x'c1c1' AS TEXT)")
+    behind_its_back(folder / DB, "UPDATE attempts SET detail = CAST(x'c1c1' AS TEXT)")
     judged = await judge(folder, truth)
     assert "attempts holds text that is none" in judged.findings
     marker(folder / DB).write_text("asked for")
@@ -186,8 +176,11 @@ async def test_a_format_nobody_writes_is_damage_and_no_lack_of_rights(lived, off
 async def test_words_about_a_clock_that_are_none_are_damage(lived):
     """Like those of a punch."""
     folder, _ = lived
-    change(folder, "INSERT INTO boots (boot_id, first_seen_at, first_boottime_s, trusted_offset_s, trusted_error_s,"
-                   " trusted_source, trusted_at) VALUES ('b9', 1, 1, 1, 1, 'mtp', 1)")  # fmt: skip
+    behind_its_back(
+        folder / DB,
+        "INSERT INTO boots (boot_id, first_seen_at, first_boottime_s, trusted_offset_s, trusted_error_s,"
+        " trusted_source, trusted_at) VALUES ('b9', 1, 1, 1, 1, 'mtp', 1)",
+    )
     db = await Database.open(folder / DB, inline=True, copy=folder / COPY)
     with pytest.raises(DamagedRowError):
         await db.read(list_trusts)
@@ -197,7 +190,7 @@ async def test_words_about_a_clock_that_are_none_are_damage(lived):
 async def test_what_only_the_changed_row_tells_of_stays_told(lived):
     """Without a copy nothing vouches for a changed punch: a person sees it."""
     folder, _ = lived
-    change(folder, "UPDATE punches SET id = 'q3' WHERE id = 'p3'")
+    behind_its_back(folder / DB, "UPDATE punches SET id = 'q3' WHERE id = 'p3'")
     report = salvage(folder / DB, None, "asked for", Seen(2e9, known=True))
     assert (report.altered_total, report.altered[0][:2]) == (1, "q3")
 
@@ -223,7 +216,9 @@ def test_a_page_with_more_rows_than_it_has_ends_no_reading(tmp_path):
 async def test_a_delivery_that_names_another_number_calls_nothing_lost(lived):
     """Its punch is there, in just that place of that person's lane."""
     folder, truth = lived
-    change(folder, "PRAGMA foreign_keys = OFF", "UPDATE deliveries SET punch_seq = 2195 WHERE punch_seq = 7")
+    behind_its_back(
+        folder / DB, "PRAGMA foreign_keys = OFF", "UPDATE deliveries SET punch_seq = 2195 WHERE punch_seq = 7"
+    )
     marker(folder / DB).write_text("asked for")
     whole(await judge(folder, truth))
 
@@ -231,7 +226,7 @@ async def test_a_delivery_that_names_another_number_calls_nothing_lost(lived):
 async def test_a_delivery_whose_punch_is_nowhere_tells_of_a_loss(lived):
     """Neither record has the punch, nor a link of it: a delivery goes only with its punch."""
     folder, _ = lived
-    change(folder, "DELETE FROM chain WHERE row_id = 7", "DELETE FROM punches WHERE seq = 7")
+    behind_its_back(folder / DB, "DELETE FROM chain WHERE row_id = 7", "DELETE FROM punches WHERE seq = 7")
     report = salvage(folder / DB, None, "asked for", Seen(2e9, known=True))
     assert (report.lost_total, report.lost) == (1, ["number 7"])
 
@@ -262,7 +257,7 @@ def test_a_line_of_the_journal_that_damage_made_tells_nothing():
 async def test_the_last_link_is_looked_at_before_anything_follows_it(lived, what):
     """Or the copy would be told of links that never were, and a salvage would call lost what they stood for."""
     folder, truth = lived
-    change(folder, f"UPDATE chain SET {what} WHERE id = (SELECT max(id) FROM chain)")
+    behind_its_back(folder / DB, f"UPDATE chain SET {what} WHERE id = (SELECT max(id) FROM chain)")
     judged = await judge(folder, truth)
     assert judged.report["copy_lines_unreadable"] == 0
     whole(judged)

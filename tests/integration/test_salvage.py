@@ -34,6 +34,7 @@ from daemon.queue.starting import open_or_salvage
 from daemon.queue.verify import unreadable, verify
 from daemon.queue.wreck import Wreck
 from tests.support.rows import T0, Rows
+from tests.support.tampering import behind_its_back
 
 NOW = Seen(T0 + 90_000, known=True)
 
@@ -369,18 +370,6 @@ def test_an_altered_punch_comes_from_the_copy_or_goes_to_a_person(state):
     assert report.altered == ["p2 of 7"]
     assert "p2 of 7" in " ".join(report.sentences())
     assert standing(broken / "punchd.db")["p2"][0:2] == ("review", "salvaged")
-
-
-def behind_its_back(path: Path, *statements: str) -> None:
-    """Change what no statement of punchd could."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as conn:
-        triggers = conn.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
-        for name, _ in triggers:
-            conn.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            conn.execute(statement)
-        for _, sql in triggers:
-            conn.execute(sql)
 
 
 def kept(path: Path) -> list[tuple[str, float, ReaderDirection | None]]:

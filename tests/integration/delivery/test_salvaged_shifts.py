@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon.queue.deliveries import SALVAGED
-from tests.integration.test_salvaged_and_changed import HOUR, forget, salvaged, told
+from tests.integration.test_salvaged_and_changed import HOUR, Story, forget, salvaged, told
 from tests.support.delivery_bench import ANNA, Bench
 
 
@@ -131,13 +131,6 @@ def test_a_clock_out_that_turns_up_after_a_salvage_frees_its_clock_in(tmp_path):
 def test_a_database_that_an_earlier_version_left_stuck_comes_free(tmp_path, clock_out):
     """Its clock-out waits with a request nobody knows the outcome of: looked up by itself; a retry then sends both."""
 
-    async def before(bench: Bench) -> None:
-        await shift_kept_here(bench, 20, 14)
-
-    def between(bench: Bench) -> None:
-        salvaged(bench)
-        leave_stuck(bench.directory / "punchd.db", clock_out)
-
     async def after(bench: Bench) -> None:
         await bench.delivery.resume("uid:0")
         await asyncio.sleep(HOUR)
@@ -148,19 +141,12 @@ def test_a_database_that_an_earlier_version_left_stuck_comes_free(tmp_path, cloc
         assert await bench.all_delivered()
         assert len(bench.sheet()) == 1
 
-    told(tmp_path, before, between, after)
+    left_stuck(tmp_path, clock_out, after)
 
 
 @pytest.mark.parametrize("clock_out", ["held", "pending"])
 def test_a_retry_at_once_of_what_was_left_stuck_sends_both_after_the_look_up(tmp_path, clock_out):
     """As before, but the person was faster than the look-up."""
-
-    async def before(bench: Bench) -> None:
-        await shift_kept_here(bench, 20, 14)
-
-    def between(bench: Bench) -> None:
-        salvaged(bench)
-        leave_stuck(bench.directory / "punchd.db", clock_out)
 
     async def after(bench: Bench) -> None:
         await bench.delivery.retry(["P001"], by="uid:0")
@@ -169,7 +155,7 @@ def test_a_retry_at_once_of_what_was_left_stuck_sends_both_after_the_look_up(tmp
         assert await bench.all_delivered()
         assert len(bench.sheet()) == 1
 
-    told(tmp_path, before, between, after)
+    left_stuck(tmp_path, clock_out, after)
 
 
 def leave_stuck(path: Path, clock_out: str) -> None:
@@ -182,3 +168,16 @@ def leave_stuck(path: Path, clock_out: str) -> None:
         assert conn.execute("SELECT detail, ended_at FROM attempts WHERE punch_seq = 2").fetchall() == [
             (SALVAGED, None)
         ]
+
+
+def left_stuck(tmp_path: Path, clock_out: str, after: Story) -> None:
+    """A whole shift kept here, and the salvage of an earlier version; then `after`."""
+
+    async def before(bench: Bench) -> None:
+        await shift_kept_here(bench, 20, 14)
+
+    def between(bench: Bench) -> None:
+        salvaged(bench)
+        leave_stuck(bench.directory / "punchd.db", clock_out)
+
+    told(tmp_path, before, between, after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -14,6 +15,7 @@ from daemon.queue.chain import link_tap
 from daemon.queue.database import Database
 from tests.support.fake_clock import START
 from tests.support.intake_kit import ANN, READERS, Kit
+from tests.support.tampering import unguarded
 
 IN, OUT = Direction.CLOCK_IN, Direction.CLOCK_OUT
 NEW = "04CC0003"
@@ -203,7 +205,7 @@ async def test_one_that_is_not_as_it_was_stored_becomes_no_punch(tmp_path, damag
     await kit.directory.add("7", "Ann", badge=ANN, by="uid:0")
     await taps_at(kit, 0, 3600)
     await taps_at(kit, 3700, badge="04DD0004")
-    await database.write(lambda conn: _behind_its_back(conn, damage))
+    await database.write(partial(damaged, statement=damage))
     if enrolled:
         kit.intake.enrolments.begin("7", "uid:0")
         assert (await kit.tap(NEW)).reason == "cannot_store"
@@ -221,12 +223,7 @@ async def test_one_that_is_not_as_it_was_stored_becomes_no_punch(tmp_path, damag
     await database.close()
 
 
-def _behind_its_back(conn: sqlite3.Connection, statement: str) -> None:
-    triggers = conn.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
-    for name, _ in triggers:
-        conn.execute(f"DROP TRIGGER {name}")
-    conn.execute("PRAGMA ignore_check_constraints = ON")
-    conn.execute(statement)
-    conn.execute("PRAGMA ignore_check_constraints = OFF")
-    for _, sql in triggers:
-        conn.execute(sql)
+def damaged(conn: sqlite3.Connection, statement: str) -> None:
+    """Change what no statement of punchd could."""
+    with unguarded(conn):
+        conn.execute(statement)

@@ -13,18 +13,14 @@ from daemon.queue.records import put_setting
 from daemon.queue.retention import prune, prune_taps
 from daemon.queue.verify import Verification, altered_unfinished, verify
 from tests.support.rows import T0, Rows
+from tests.support.tampering import unguarded
 
 
 def silently(conn: sqlite3.Connection, statement: str, *values: object) -> None:
     """Change the file as a flipped bit would: no trigger is asked."""
-    triggers = conn.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
-    for name, _ in triggers:
-        conn.execute(f"DROP TRIGGER {name}")
-    conn.execute("PRAGMA ignore_check_constraints = ON")
     conn.execute("PRAGMA foreign_keys = OFF")
-    conn.execute(statement, values)
-    for _, sql in triggers:
-        conn.execute(sql)
+    with unguarded(conn):
+        conn.execute(statement, values)
 
 
 def told(verification: Verification) -> list[tuple[str, str, str | None]]:
