@@ -28,13 +28,13 @@ class View:
         """The shift with this id."""
         return next((r for r in self.records if r.id == shift_id), None)
 
-    def starting(self, second: int) -> ShiftRecord | None:
-        """A shift that starts at exactly this second."""
-        return next((r for r in self.records if r.start == second), None)
+    def starting(self, second: int, *, but: Collection[str] = ()) -> ShiftRecord | None:
+        """A shift that starts at exactly this second, `but` not with these ids."""
+        return next((r for r in self.records if r.start == second and r.id not in but), None)
 
-    def ending(self, second: int) -> ShiftRecord | None:
-        """A shift that ends at exactly this second."""
-        return next((r for r in self.records if r.end == second), None)
+    def ending(self, second: int, *, but: Collection[str] = ()) -> ShiftRecord | None:
+        """A shift that ends at exactly this second, `but` not with these ids."""
+        return next((r for r in self.records if r.end == second and r.id not in but), None)
 
     def finished(self, start: int, end: int) -> ShiftRecord | None:
         """A finished shift that overlaps [start, end)."""

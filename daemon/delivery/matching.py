@@ -56,15 +56,18 @@ class Absent:
 Match = Exactly | Rounded | Resembling | Absent
 
 
-def match(step: Write, view: View, sent_at: float, ours: Collection[str]) -> Match:
-    """Hold a read against what an attempt made at `sent_at` wanted. `ours` are record ids of our other punches."""
+def match(step: Write, view: View, sent_at: float, ours: Collection[str], taken: Collection[str]) -> Match:
+    """Hold a read against what an attempt made at `sent_at` wanted.
+
+    `ours` are record ids of our other punches, `taken` those of the same direction: such a record is not this one's.
+    """
     if isinstance(step, OpenShift):
-        return _match_open(step, view, sent_at, ours)
+        return _match_open(step, view, sent_at, ours, taken)
     if isinstance(step, RecordShift):
-        return _match_recorded(step, view)
+        return _match_recorded(step, view, taken)
     record = view.by_id(step.shift_id)
     wanted = step.at if isinstance(step, EndShift) else step.end
-    if record is None or record.end is None:
+    if record is None or record.end is None or record.id in taken:
         return Absent()
     if record.end == wanted:
         return Exactly(record)
@@ -76,8 +79,8 @@ def match(step: Write, view: View, sent_at: float, ours: Collection[str]) -> Mat
     return Absent()
 
 
-def _match_open(step: OpenShift, view: View, sent_at: float, ours: Collection[str]) -> Match:
-    exact = view.starting(step.at)
+def _match_open(step: OpenShift, view: View, sent_at: float, ours: Collection[str], taken: Collection[str]) -> Match:
+    exact = view.starting(step.at, but=taken)
     if exact is not None:
         return Exactly(exact)
     for record in view.records:
@@ -134,11 +137,12 @@ def _at(step: Write) -> int:
             return step.end
 
 
-def _match_recorded(step: RecordShift, view: View) -> Match:
-    for record in view.records:
+def _match_recorded(step: RecordShift, view: View, taken: Collection[str]) -> Match:
+    free = [record for record in view.records if record.id not in taken]
+    for record in free:
         if record.start == step.start and record.end == step.end:
             return Exactly(record)
-    for record in view.records:
+    for record in free:
         if record.note is not None and step.reference in record.note:
             off_start, off_end = record.start - step.start, (record.end or step.end) - step.end
             return Rounded(record, max(off_start, off_end, key=abs))

@@ -94,7 +94,7 @@ def _look_up(walk: Walk, index: int) -> bool:
 
 def _clock_in(walk: Walk, index: int) -> bool:
     punch = walk.punches[index]
-    if (record := walk.shown_start(index)) is not None:
+    if (record := walk.shown(index)) is not None:
         return walk.deliver(index, record, RecordedAs.CLOCK_IN)
     if walk.too_long_after(index):
         walk.review(index + 1, "shift_too_long", walk.pair_text(index))
@@ -206,7 +206,7 @@ def _own_clock_out(walk: Walk, index: int, shift_id: str) -> bool:
 
 def _already_ended(walk: Walk, index: int, record: ShiftRecord) -> bool:
     punch = walk.punches[index]
-    if record.end == punch.second:
+    if record.end == punch.second and record.id not in walk.taken(index):
         return walk.deliver(index, record, RecordedAs.CLOCK_OUT)
     if not record.auto_ended:
         opened_since = walk.open_for(index)
@@ -246,7 +246,7 @@ def _foreign_clock_out(walk: Walk, index: int) -> bool:
     view = walk.view
     if view is None or view.requested_at < punch.occurred_at or not view.covers(punch.second):
         return walk.read(index, expired=expired)
-    if (record := view.ending(punch.second)) is not None:
+    if (record := walk.shown(index)) is not None:
         return walk.deliver(index, record, RecordedAs.CLOCK_OUT)
     record = walk.open_for(index)
     if record is not None:

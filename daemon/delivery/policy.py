@@ -27,6 +27,8 @@ FORGOTTEN_S = 15 * 86400
 CLOSE_WITHIN_S = 30
 #: Where the owner allows one request a minute no update could follow its read as fast.
 CLOSE_WITHIN_SLOW_S = 120
+#: An answer is waited for about so long: until then its request may be on its way.
+ANSWER_S = 15
 #: No pause after lost requests keeps a punch back in the last minute of the service's reach: time for one more try.
 LAST_TRY_S = 60
 #: A clock-out that waits for a clock-in made elsewhere is looked for again after at least this long, then ever later.
@@ -61,6 +63,11 @@ class Policy:
     snapshots: bool = False
     job_id: str | None = None
     batch_pairs: str = "when_scarce"  # when_scarce | never
+
+    @property
+    def overwritten_within_s(self) -> float:
+        """Until when, after an end was set by an update, another kiosk that saw none may still set its own over it."""
+        return self.close_within_s + 2 * ANSWER_S + self.settle_s
 
     @property
     def reach_s(self) -> float:

@@ -6,6 +6,7 @@ shows is judged here; assignments and locked days are in healing.py.
 
 from __future__ import annotations
 
+from daemon.dating import WRONG
 from daemon.delivery.policy import FORGOTTEN_S
 from daemon.delivery.unknown import NOT_SHOWN
 from daemon.delivery.walk import Walk
@@ -62,15 +63,15 @@ def rested(entry: LanePunch, read_at: float) -> bool:
 
 def _recorded(walk: Walk, index: int) -> ShiftRecord | None:
     """The shift that has exactly this punch's time where it belongs."""
-    view, punch = walk.view, walk.punches[index]
-    assert view is not None
-    if punch.direction is Direction.CLOCK_IN:
-        return walk.shown_start(index)
+    if walk.reasons[index] in WRONG and walk.lane[index].attempt is None:
+        return None  # its time is not the true one and never left: whoever wrote that second, it was not for this tap
+    punch = walk.punches[index]
     if index and walk.is_pair(index - 1) and walk.remote_ids[index - 1] is not None:
         # Its clock-in opened a shift: that this second ends another one delivers nothing.
         own = _own_shift(walk, index)
-        return own if own is not None and own.end == punch.second else None
-    return view.ending(punch.second)
+        there = own is not None and own.end == punch.second and own.id not in walk.taken(index)
+        return own if there else None
+    return walk.shown(index)
 
 
 def _unobstructed(walk: Walk, index: int) -> bool:

@@ -3,7 +3,8 @@
 Looked up after the settling time and once more later (facts, U10); found is delivered, absent twice goes again. What
 damage made us forget may have been delivered long ago and given another time since: its absence proves nothing while a
 shift of that day is nobody's, and a person compares. An attempt refused because of a state (`CONFLICTS`) is looked up
-at once: the state may be our own doing.
+at once: the state may be our own doing. An end set by an update is looked up once, when nobody who saw the shift open
+can set another over it any more.
 """
 
 from __future__ import annotations
@@ -37,20 +38,22 @@ def in_flight(walk: Walk, index: int) -> bool:
     sent_at = attempt.sent_at if walk.moment.set_at is None else max(attempt.sent_at, walk.moment.set_at)
     if sent_at > walk.moment.now and walk.moment.set_at is not None:
         sent_at = walk.moment.set_at
+    second_look = sent_at + SECOND_LOOK * walk.policy.settle_s
     first_look = sent_at + (0 if conflict else walk.policy.settle_s)
+    speaks_from = max(sent_at, attempt.ended_at or 0)
+    if isinstance(step, CloseShift) and not conflict:
+        speaks_from = first_look = second_look = max(second_look, sent_at + walk.policy.overwritten_within_s)
     known_since = walk.view.requested_at if walk.view else float("-inf")
-    if walk.view is not None and known_since >= max(sent_at, attempt.ended_at or 0):
-        ours = {other for i, other in enumerate(walk.remote_ids) if other is not None and i != index}
-        found = match(step, walk.view, attempt.sent_at, ours - {getattr(step, "shift_id", None)})
-        if isinstance(found, Exactly) and isinstance(step, OpenShift) and walk.begun_by_another(index, found.record):
-            found = Absent()
+    if walk.view is not None and known_since >= speaks_from:
+        ours, taken = {x for i, x in enumerate(walk.remote_ids) if x is not None and i != index}, walk.taken(index)
+        found = match(step, walk.view, attempt.sent_at, ours, taken)
         if isinstance(found, Exactly):
             return _found(walk, index, found.record, step)
         if isinstance(found, Absent) and walk.lane[index].forgotten:
             found = _of_that_day(walk, index, step)
         if isinstance(found, Rounded) and not conflict:
             return _found_rounded(walk, index, found, step)
-        if isinstance(step, EndShift) and (other := walk.view.ending(step.at)) is not None:
+        if isinstance(step, EndShift) and (other := walk.view.ending(step.at, but=taken)) is not None:
             if not step.shift_id:  # of a salvaged punch it is not known which shift it was to end
                 return _found(walk, index, other, step)
             return _closed_another(walk, index, other, step)
@@ -58,10 +61,10 @@ def in_flight(walk: Walk, index: int) -> bool:
             return walk.read(index, back_s=FORGOTTEN_S)  # what is in the way may be days old
         if conflict:
             return _judge_conflict(walk, index, conflict, step)
-        if known_since >= sent_at + SECOND_LOOK * walk.policy.settle_s:
+        if known_since >= second_look:
             return _never_happened(walk, index, step, found)
         if known_since >= first_look:
-            first_look = sent_at + SECOND_LOOK * walk.policy.settle_s
+            first_look = second_look
     if walk.moment.now < first_look:
         walk.wake(first_look)
         return False
@@ -145,7 +148,9 @@ def _never_happened(walk: Walk, index: int, step: Write, found: Resembling | Abs
         elif isinstance(found, Resembling):
             walk.settle(i, PunchState.REVIEW, reason="outcome_unclear", detail=described(found.record))
         elif isinstance(step, CloseShift):
-            walk.settle(i, PunchState.REVIEW, reason="could_not_close", outcome="did_not_take")
+            stands = walk.view.by_id(step.shift_id) if walk.view else None
+            shown = described(stands) if stands else None
+            walk.settle(i, PunchState.REVIEW, reason="could_not_close", detail=shown, outcome="did_not_take")
         else:
             walk.settle(i, PunchState.PENDING, outcome="absent")
     return False

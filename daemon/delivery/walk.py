@@ -58,15 +58,22 @@ class Walk:
             return False
         return 1 <= end.second - start.second <= self.policy.max_shift_s
 
-    def shown_start(self, index: int) -> ShiftRecord | None:
-        """The shift that begins at exactly this clock-in's second and stands for no other one."""
-        record = None if self.view is None else self.view.starting(self.punches[index].second)
-        return None if record is None or self.begun_by_another(index, record) else record
+    def shown(self, index: int) -> ShiftRecord | None:
+        """The shift that begins, for a clock-out ends, at exactly this punch's second and stands for no other one."""
+        punch = self.punches[index]
+        if self.view is None:
+            return None
+        at = self.view.starting if punch.direction is Direction.CLOCK_IN else self.view.ending
+        return at(punch.second, but=self.taken(index))
 
-    def begun_by_another(self, index: int, record: ShiftRecord) -> bool:
-        """Whether another clock-in stands there as this shift: one that the service rounded to this one's second."""
-        others = (i for i, punch in enumerate(self.punches) if i != index and punch.direction is Direction.CLOCK_IN)
-        return any(self.remote_ids[i] == record.id for i in others)
+    def taken(self, index: int) -> frozenset[str]:
+        """The shifts that other punches of this direction stand there as: a start or an end is one punch's.
+
+        Two may have one second all the same: a service rounds, and a clock that is set back shows a second twice.
+        """
+        way = self.punches[index].direction
+        others = (i for i, punch in enumerate(self.punches) if i != index and punch.direction is way)
+        return frozenset(shift_id for i in others if (shift_id := self.remote_ids[i]) is not None)
 
     def too_long_after(self, index: int) -> bool:
         """Whether the next punch is a clock-out beyond max_shift_s: never one shift, nothing is sent."""

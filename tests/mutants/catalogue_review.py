@@ -140,8 +140,8 @@ REVIEW = (
         row="what is not known is not gone",
         breaks="A clock-out in review is delivered by the end of a shift that is not its own.",
         file=_REVIEWING,
-        before="return own if own is not None and own.end == punch.second else None",
-        after="return view.ending(punch.second)",
+        before="return own if there else None",
+        after="return walk.shown(index)",
         proofs=(f"{PLANNER}::test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift",),
     ),
     _review(

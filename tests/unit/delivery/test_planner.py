@@ -447,6 +447,64 @@ def test_a_refusal_is_not_explained_by_a_start_that_stands_for_another_clock_in(
     assert verdicts(plan) == [("in-8.01", "review", "already_open")]
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        punch("out", 16, id_="again"),
+        punch("out", 16, REVIEW, reason="no_matching_clock_in", id_="again"),
+        tried(punch("out", 16, id_="again"), EndShift("7", second(16), "s1"), 16.01),
+        tried(punch("out", 16, id_="again"), EndShift("7", second(16), ""), 16.01),
+        tried(punch("out", 16, id_="again"), CloseShift("7", "s1", second(16), "again"), 16.01),
+    ],
+    ids=["pending", "review", "in flight", "salvaged", "closing"],
+)
+def test_an_end_that_stands_for_another_clock_out_is_nobody_elses(again):
+    """A clock set back shows a second twice: two taps at the exit, one end. It delivers the one that set it."""
+    ended = seen(16.2, shift("s1", 8, 16))
+    for first, delivered in (("s1", False), ("s0", True)):
+        lane = [punch("in", 8, DELIVERED, shift=first), punch("out", 16, DELIVERED, shift=first), again]
+        plan = plan_lane(lane, ended, moment(16.21), POLICY)
+        assert (("again", "delivered", None) in verdicts(plan)) is delivered
+        assert not isinstance(plan.request, Send)
+
+
+@pytest.mark.parametrize("state", [PunchState.PENDING, REVIEW])
+def test_its_own_shifts_end_that_stands_for_another_clock_out_needs_a_person(state):
+    """The clock-in is its own, but the end was set for the tap after it, which has the same second."""
+    own = punch("out", 16, state, reason="shift_gone" if state is REVIEW else None, id_="own")
+    lane = [punch("in", 8, DELIVERED, shift="s1"), own, punch("out", 16, DELIVERED, shift="s1", id_="other")]
+    plan = plan_lane(lane, seen(16.2, shift("s1", 8, 16)), moment(16.21), POLICY)
+    assert verdicts(plan) == ([] if state is REVIEW else [("own", "review", "already_clocked_out")])
+
+
+def test_a_refusal_is_not_explained_by_an_end_that_stands_for_another_clock_out():
+    """Both were sent; the second one's is refused, and stays so: the end of that second is the first one's."""
+    refused = tried(punch("out", 16, id_="again"), OUT_AT_16, 16.01, outcome="no_open_shift")
+    lane = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 16, DELIVERED, shift="s1"), refused]
+    plan = plan_lane(lane, seen(16.02, shift("s1", 8, 16)), moment(16.021), POLICY)
+    assert verdicts(plan) == [("again", "review", "already_clocked_out")]
+
+
+def test_one_record_does_not_deliver_two_completed_shifts():
+    """The same two seconds twice, after a clock that was set back: a lost answer is not found in the other's record."""
+    step = RecordShift("7", second(8), second(9), "again-in", None)
+    first = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 9, DELIVERED, shift="s1")]
+    again = [tried(punch(way, at_, id_=f"again-{way}"), step, 30) for way, at_ in (("in", 8), ("out", 9))]
+    view = seen(30.1, shift("s1", 8, 9))
+    assert ("again-in", "pending", None) in verdicts(plan_lane([*first, *again], view, moment(30.2), POLICY))
+    assert ("again-in", "delivered", None) in verdicts(plan_lane(again, view, moment(30.2), POLICY))
+
+
+@pytest.mark.parametrize("reason", ["time_disputed", "clock_ahead"])
+def test_a_time_known_to_be_wrong_is_not_found_on_the_timesheet(reason):
+    """It never left: whoever wrote that second, it was not for this tap. One that left may have been taken."""
+    doubted = punch("out", 16, REVIEW, reason=reason)
+    ended = seen(16.2, shift("s1", 8, 16))
+    assert verdicts(plan_lane([doubted], ended, moment(16.21), POLICY)) == []
+    left = LanePunch(doubted.punch, tried(doubted, OUT_AT_16, 16.01, outcome="absent").attempt, since=at(16.1))
+    assert verdicts(plan_lane([left], ended, moment(16.21), POLICY)) == [("out-16", "delivered", None)]
+
+
 def test_a_clock_in_refused_as_already_open_holds_back_nothing():
     """The next clock-out closes that open shift, within max_shift_hours."""
     lane = [punch("in", 8, REVIEW, reason="already_open"), punch("out", 16)]
@@ -688,6 +746,23 @@ def test_an_update_that_did_not_take_needs_a_person():
     assert verdicts(plan) == [("out-8", "review", "could_not_close")]
     plan = plan_lane(lane, seen(20.1, shift("s1", 0, 8, by="api")), moment(20.2), POLICY)
     assert [(v.state, v.recorded_as) for v in plan.verdicts] == [(DELIVERED, RecordedAs.SHIFT_UPDATE)]
+
+
+def test_an_update_is_believed_when_nobody_can_overwrite_it_any_more():
+    """Two kiosks come back from one outage and see the same open shift: each sets its end, the later one stands.
+
+    Whoever saw the shift without an end may still set one for a while; the read after that shows whose end it is.
+    """
+    step = CloseShift("7", "s1", second(8), "out-8")
+    lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), step, 20)]
+    final = 20 + POLICY.overwritten_within_s / 3600
+    early = plan_lane(lane, seen(final - 0.001, shift("s1", 0, 8, by="api")), moment(final - 0.001), POLICY)
+    assert (early.verdicts, early.request, early.wake_at) == ((), None, at(final))
+    assert isinstance(plan_lane(lane, seen(final - 0.001), moment(final), POLICY).request, Read)
+    theirs = shift("s1", 0, 11, by="api", note="kiosk back, ref out-11")
+    (verdict,) = plan_lane(lane, seen(final, theirs), moment(final + 0.001), POLICY).verdicts
+    assert (verdict.state, verdict.reason, verdict.attempt_outcome) == (REVIEW, "could_not_close", "did_not_take")
+    assert "until 2026-11-20T11:00:00Z" in (verdict.detail or "")
 
 
 def test_what_keeps_a_clock_in_out_is_looked_for_far_back():
