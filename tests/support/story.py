@@ -16,9 +16,11 @@ from tests.simulation.weeks.history import (
     Begun,
     Ending,
     History,
+    HumanDid,
     KioskEnd,
     Line,
     Presented,
+    Reconfigured,
     Shift,
     Shown,
     Started,
@@ -167,3 +169,32 @@ def a_day() -> Story:
     story.shift(ANNA, 8 * HOUR + 0.4, 16 * HOUR + 0.7, "S1")
     story.shift(BOB, 9 * HOUR + 0.2, 17 * HOUR + 0.9, "S2")
     return story
+
+
+def wait(story: Story, state: str, reason: str, direction: str = "clock_in", at: float = 18 * HOUR) -> None:
+    """One more tap of Anna's, which waits for that reason."""
+    story.tap(ANNA, at, "clocked_in" if direction == "clock_in" else "clocked_out")
+    story.punch(ANNA, at, direction, state, reason=reason)
+
+
+#: Reasons that are not true of a clock-in (or clock-out) two hours after an ordinary day.
+
+
+def at_night(story: Story, state: str, reason: str, *, start: float = 18 * HOUR, end: float | None = None) -> None:
+    """Anna's next clock-in (and clock-out) wait for that reason, with cause: the tests below give it."""
+    wait(story, state, reason, at=start)
+    if end is not None:
+        wait(story, state, reason, "clock_out", at=end)
+
+
+def deed(at: float, what: str, user_id: str | None = ANNA, **told: object) -> HumanDid:
+    """Somebody does something on the service; times in seconds after T0."""
+    for name in ("start", "end", "start_before", "end_before"):
+        if name in told:
+            told[name] = T0 + told[name]
+    return HumanDid(at=T0 + at, what=what, user_id=user_id, **told)
+
+
+def reconfigured(at: float, **settings: object) -> Reconfigured:
+    """The owner changes the configuration."""
+    return Reconfigured(at=T0 + at, kiosk=DOOR, how="reload", settings={**SETTINGS, **settings})

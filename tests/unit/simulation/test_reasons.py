@@ -1,0 +1,103 @@
+"""Each reason for which a punch waits is held against the history: true ones pass, untrue ones are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.weeks.checker import check
+from tests.simulation.weeks.checker_reasons import TRUTHS
+from tests.simulation.weeks.facts import published_reasons
+from tests.simulation.weeks.history import ClockStepped, ClockSynchronised, HumanDid
+from tests.support.days import broken
+from tests.support.story import ANNA, DOOR, HOUR, T0, a_day, at_night, reconfigured, wait
+
+REASONS = Path(__file__).resolve().parents[3] / "docs" / "reasons.md"
+
+
+UNTRUE = (
+    ("held", "clock_untrusted", "clock_in"),
+    ("held", "earlier_punch_undecided", "clock_in"),
+    ("held", "waiting_for_clock_out", "clock_in"),
+    ("held", "waiting_for_clock_in", "clock_out"),
+    ("held", "earlier_punch_in_review", "clock_in"),
+    ("held", "look_up_refused", "clock_in"),
+    ("held", "timesheet_unreadable", "clock_in"),
+    ("review", "shift_too_long", "clock_in"),
+    ("review", "missing_clock_out", "clock_out"),
+    ("review", "no_matching_clock_in", "clock_in"),
+    ("review", "same_second", "clock_out"),
+    ("review", "overlaps_existing_shift", "clock_in"),
+    ("review", "closed_another_shift", "clock_out"),
+    ("review", "could_not_close", "clock_out"),
+    ("review", "auto_clocked_out", "clock_out"),
+    ("review", "already_clocked_out", "clock_out"),
+    ("review", "already_open", "clock_in"),
+    ("review", "no_open_shift", "clock_out"),
+    ("review", "before_clock_in", "clock_out"),
+    ("review", "shift_gone", "clock_out"),
+    ("review", "server_changed_time", "clock_in"),
+    ("review", "not_assigned", "clock_in"),
+    ("review", "job_required", "clock_in"),
+    ("review", "locked_days", "clock_in"),
+    ("review", "open_break", "clock_in"),
+    ("review", "outside_geofence", "clock_in"),
+    ("review", "invalid_request", "clock_in"),
+    ("review", "refused", "clock_in"),
+    ("review", "outcome_unclear", "clock_in"),
+    ("review", "clock_ahead", "clock_in"),
+    ("review", "time_disputed", "clock_in"),
+    ("review", "out_of_order", "clock_in"),
+    ("review", "internal_error", "clock_in"),
+    ("review", "salvaged", "clock_in"),
+)
+
+
+@pytest.mark.parametrize(("state", "reason", "direction"), UNTRUE, ids=[reason for _, reason, _ in UNTRUE])
+def test_a_reason_that_is_not_true_is_caught(state, reason, direction):
+    """Two hours after an ordinary day nothing of the kind has happened."""
+    story = a_day()
+    wait(story, state, reason, direction)
+    assert "reasons true" in broken(story)
+
+
+def test_every_published_reason_of_a_waiting_punch_is_judged():
+    """No reason can be added that nobody holds against the history."""
+    published = published_reasons(REASONS.read_text(encoding="utf-8"))
+    waiting = {code for code, where in published.items() if where in ("held", "review")}
+    assert waiting == {reason for _, reason, _ in UNTRUE}
+    assert waiting | {"repeat_of_earlier"} == set(TRUTHS)
+
+
+@pytest.mark.parametrize(("went_off_after_s", "caught"), [(200.0, False), (400.0, True)])
+def test_a_lie_of_a_minute_that_nobody_saw_end_is_disputed_for_good(went_off_after_s, caught):
+    """A time server lies about the tap for a minute; the machine goes off before or after the kiosk looked again."""
+    story = a_day()
+    at = 18 * HOUR
+    wait(story, "review", "time_disputed", at=at)
+    story.lines.append(ClockStepped(at=T0 + at + 1, kiosk=DOOR, by_s=52.0, ahead_s=52.0, vouched=True))
+    story.lines.append(ClockSynchronised(at=T0 + at + 61, kiosk=DOOR, by_s=-52.0))
+    story.start(at + 61 + went_off_after_s, life=2, boot="boot-2")
+    assert ("reasons true" in broken(story)) is caught
+
+
+def test_true_reasons_pass():
+    """The same reasons where they are so."""
+    too_long = a_day()
+    at_night(too_long, "review", "shift_too_long", start=18 * HOUR, end=33 * HOUR)
+    too_long.lines.append(reconfigured(18 * HOUR - 1, readers={"front": "clock_in"}))
+    forgotten = a_day()
+    at_night(forgotten, "review", "missing_clock_out")
+    waiting = a_day()
+    waiting.ends, waiting.calm = 22 * HOUR, 20 * HOUR
+    at_night(waiting, "held", "waiting_for_clock_out")
+    overlapping = a_day()
+    overlapping.row("S7", ANNA, 17.5 * HOUR, 19 * HOUR, source="admin", end_source="admin")
+    at_night(overlapping, "review", "overlaps_existing_shift")
+    refused = a_day()
+    at_night(refused, "review", "not_assigned")
+    refused.live(18 * HOUR + 2, ANNA, "clock_in", 18 * HOUR, status=400, answer='{"detail": "User is not assigned"}')
+    refused.lines.append(HumanDid(at=T0 + 17.0 * HOUR, what="unassign", user_id=ANNA))
+    for story in (too_long, forgotten, waiting, overlapping, refused):
+        assert "reasons true" not in broken(story), check(story.history())
