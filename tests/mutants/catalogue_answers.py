@@ -21,6 +21,7 @@ from tests.mutants.tests_of import (
     READS,
     SERVICES,
     SETTLE,
+    UNKNOWN,
 )
 
 _answer = partial(Mutant, table="what an answer means")
@@ -215,7 +216,7 @@ MUTANTS = (
         before="if isinstance(found, Absent) and walk.lane[index].forgotten:",
         after="if False:",
         proofs=(
-            f"{PLANNER}::test_a_forgotten_clock_in_goes_again_only_where_the_day_is_explained",
+            f"{UNKNOWN}::test_a_forgotten_clock_in_goes_again_only_where_the_day_is_explained",
             f"{CHANGED}::test_a_forgotten_delivery_is_not_made_again_beside_the_changed_one",
         ),
         unseen="no week damages the database",
@@ -285,7 +286,7 @@ MUTANTS = (
         file=_UNKNOWN,
         before="if known_since >= second_look:",
         after="if True:",
-        proofs=(f"{PLANNER}::test_absent_is_looked_for_once_more_and_then_goes_again",),
+        proofs=(f"{UNKNOWN}::test_absent_is_looked_for_once_more_and_then_goes_again",),
     ),
     _answer(
         id="a-read-from-before-tells",
@@ -303,7 +304,7 @@ MUTANTS = (
         file=_UNKNOWN,
         before="if isinstance(found, Resembling):",
         after="if False:",
-        proofs=(f"{PLANNER}::test_something_that_resembles_it_is_never_doubled",),
+        proofs=(f"{UNKNOWN}::test_something_that_resembles_it_is_never_doubled",),
     ),
     _answer(
         id="found-is-sent-again",
@@ -312,7 +313,7 @@ MUTANTS = (
         file=_UNKNOWN,
         before="if isinstance(found, Exactly):\n            return _found(walk, index, found.record, step)",
         after="pass",
-        proofs=(f"{PLANNER}::test_found_is_delivered_with_the_attempts_end",),
+        proofs=(f"{UNKNOWN}::test_found_is_delivered_with_the_attempts_end",),
     ),
     _answer(
         id="429-is-a-refusal",

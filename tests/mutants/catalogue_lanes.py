@@ -5,7 +5,19 @@ from __future__ import annotations
 from functools import partial
 
 from tests.mutants.mutant import Mutant
-from tests.mutants.tests_of import ANSWERS, GUARDED, GUARDS, HEAD, LOOP, PACING, PLANNER, PROMISES, SERVICES, WIRE
+from tests.mutants.tests_of import (
+    ANSWERS,
+    GUARDED,
+    GUARDS,
+    HEAD,
+    LOOP,
+    PACING,
+    PLANNER,
+    PROMISES,
+    SERVICES,
+    UNKNOWN,
+    WIRE,
+)
 
 _can = partial(Mutant, table="capabilities")
 _lane = partial(Mutant, table="lanes")
@@ -52,7 +64,7 @@ CAPABILITIES = (
         file="daemon/delivery/policy.py",
         before="if not self.live:",
         after="if False:",
-        proofs=(f"{PLANNER}::test_a_service_without_live_shifts_gets_completed_ones",),
+        proofs=(f"{UNKNOWN}::test_a_service_without_live_shifts_gets_completed_ones",),
         unseen="the simulated service takes live punches",
     ),
     _can(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tests.mutants.mutant import Mutant
-from tests.mutants.tests_of import BATCHES, GUARDS, LOOP, PLANNER, PROMISES, SETTLE, WIRE
+from tests.mutants.tests_of import BATCHES, GUARDS, LOOP, PLANNER, PROMISES, SETTLE, UNKNOWN, WIRE
 
 _next = partial(Mutant, table="what to send next")
 
@@ -84,7 +84,7 @@ MUTANTS = (
         file="daemon/delivery/unknown.py",
         before="if isinstance(step, CloseShift) and not conflict:",
         after="if False:",
-        proofs=(f"{PLANNER}::test_an_update_is_believed_when_nobody_can_overwrite_it_any_more",),
+        proofs=(f"{UNKNOWN}::test_an_update_is_believed_when_nobody_can_overwrite_it_any_more",),
     ),
     _next(
         id="recorded-clock-out-not-seen",
@@ -294,7 +294,7 @@ MUTANTS = (
         file="daemon/delivery/unknown.py",
         before="elif isinstance(step, CloseShift):",
         after="elif False:",
-        proofs=(f"{PLANNER}::test_an_update_that_did_not_take_needs_a_person",),
+        proofs=(f"{UNKNOWN}::test_an_update_that_did_not_take_needs_a_person",),
     ),
     _next(
         id="managers-end-overwritten",

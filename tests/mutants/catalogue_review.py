@@ -16,9 +16,9 @@ from tests.mutants.tests_of import (
     LOOP,
     OPEN,
     PACING,
-    PLANNER,
     READS,
     SALVAGED,
+    UNKNOWN,
 )
 
 _review = partial(Mutant, table="review")
@@ -68,7 +68,7 @@ REVIEW = (
         file=_REVIEWING,
         before='if walk.reasons[index] == "missing_clock_out" and paired and walk.moment.trusted:',
         after="if False:",
-        proofs=(f"{PLANNER}::test_a_clock_out_that_turns_up_later_frees_its_clock_in",),
+        proofs=(f"{UNKNOWN}::test_a_clock_out_that_turns_up_later_frees_its_clock_in",),
     ),
     _review(
         id="salvaged-never-mended",
@@ -142,7 +142,7 @@ REVIEW = (
         file=_REVIEWING,
         before="return own if there else None",
         after="return walk.shown(index)",
-        proofs=(f"{PLANNER}::test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift",),
+        proofs=(f"{UNKNOWN}::test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift",),
     ),
     _review(
         id="healed-while-it-overlaps",

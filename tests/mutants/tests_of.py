@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PLANNER = "tests/unit/delivery/test_planner.py"
+UNKNOWN = "tests/unit/delivery/test_unknown.py"
 GUARDS = "tests/unit/delivery/test_guards.py"
 OPEN = "tests/unit/delivery/test_open_attempts.py"
 PROMISES = "tests/unit/delivery/test_planner_properties.py"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from daemon.delivery.knowledge import View
+from daemon.delivery.plan import Plan, Send
 from daemon.delivery.policy import Moment
 from daemon.delivery.steps import encode
 from daemon.model import Direction, Punch, PunchState, RecordedAs, Source
@@ -108,3 +109,19 @@ def shift(
 def seen(hours: float, *records: ShiftRecord) -> View:
     """What a read requested at that time showed."""
     return View(at(hours), second(-24 * 60), second(24 * 60), records)
+
+
+def since(entry: LanePunch, hours: float) -> LanePunch:
+    """The same punch, as it stands since then."""
+    return replace(entry, since=at(hours))
+
+
+def sent(plan: Plan) -> object:
+    """The step a plan wants to send."""
+    assert isinstance(plan.request, Send), plan
+    return plan.request.step
+
+
+def verdicts(plan: Plan) -> list[tuple[str, str, str | None]]:
+    """What a plan decides without a request."""
+    return [(v.punch_id, v.state.value, v.reason) for v in plan.verdicts]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[2]
-PLANNER, SETTLE, PACING = (
+PLANNER, UNKNOWN, SETTLE, PACING = (
     "unit/delivery/test_planner.py",
+    "unit/delivery/test_unknown.py",
     "unit/delivery/test_settle.py",
     "unit/delivery/test_pacing.py",
 )
@@ -32,14 +33,14 @@ CAPABILITIES: dict[str, list[Proof]] = {
     "open a shift now, close it later": [(SERVICES, "test_a_clock_in_and_its_clock_out_stand_there_at_their_seconds")],
     "how far back that reaches": [(PLANNER, "test_the_window_ends_with_its_margin_by_the_services_clock")],
     "record a completed shift": [(SERVICES, "test_a_completed_shift_stands_there_with_our_mark")],
-    "completed shifts only": [(PLANNER, "test_a_service_without_live_shifts_gets_completed_ones")],
+    "completed shifts only": [(UNKNOWN, "test_a_service_without_live_shifts_gets_completed_ones")],
     "close an open shift late, read back": [
         (SERVICES, "test_an_open_shift_of_the_past_gets_its_end"),
         (SETTLE, "test_an_update_is_believed_only_when_read_back"),
         (PLANNER, "test_closing_by_update_can_be_switched_off"),
     ],
     "look up by days and users": [(SERVICES, "test_a_look_up_tells_all_that_touches_the_time_asked_for")],
-    "a mark of ours": [(PLANNER, "test_our_reference_in_the_note_finds_a_rounded_record")],
+    "a mark of ours": [(UNKNOWN, "test_our_reference_in_the_note_finds_a_rounded_record")],
 }
 
 LANES: dict[str, list[Proof]] = {
@@ -113,7 +114,7 @@ NEXT: dict[str, list[Proof]] = {
     ],
     "clock-out expired, its shift open": [
         (PLANNER, "test_an_expired_clock_out_on_a_delivered_shift_is_closed_by_an_update_after_a_read"),
-        (PLANNER, "test_an_update_that_did_not_take_needs_a_person"),
+        (UNKNOWN, "test_an_update_that_did_not_take_needs_a_person"),
         (LOOP, "test_an_expired_clock_out_closes_its_shift_by_an_update_that_is_read_back"),
     ],
     "clock-out, its shift already ended": [
@@ -186,16 +187,16 @@ MEANINGS: dict[str, list[Proof]] = {
         (ANSWERS, "test_what_proves_nothing_is_uncertain"),
         (SETTLE, "test_unknown_leaves_the_attempt_open"),
         (OPEN, "test_what_may_have_been_done_is_never_sent_nor_let_go"),
-        (PLANNER, "test_an_unknown_outcome_is_looked_up_after_the_settling_time_before_anything_else"),
-        (PLANNER, "test_absent_is_looked_for_once_more_and_then_goes_again"),
+        (UNKNOWN, "test_an_unknown_outcome_is_looked_up_after_the_settling_time_before_anything_else"),
+        (UNKNOWN, "test_absent_is_looked_for_once_more_and_then_goes_again"),
         (LOOP, "test_a_lost_answer_is_looked_up_and_never_doubles"),
         (LOOP, "test_a_crash_between_the_journal_and_the_answer_is_looked_up"),
         (DAYS, "test_the_answer_to_a_clock_out_is_lost_and_the_kiosk_restarts"),
     ],
     "unknown, and moved by a manager meanwhile": [
-        (PLANNER, "test_a_lost_request_that_was_moved_before_it_was_looked_up"),
-        (PLANNER, "test_a_forgotten_clock_in_goes_again_only_where_the_day_is_explained"),
-        (PLANNER, "test_a_forgotten_clock_out_of_a_foreign_shift_does_not_end_another"),
+        (UNKNOWN, "test_a_lost_request_that_was_moved_before_it_was_looked_up"),
+        (UNKNOWN, "test_a_forgotten_clock_in_goes_again_only_where_the_day_is_explained"),
+        (UNKNOWN, "test_a_forgotten_clock_out_of_a_foreign_shift_does_not_end_another"),
         (CHANGED, "test_a_forgotten_delivery_is_not_made_again_beside_the_changed_one"),
         (CHANGED, "test_a_person_who_compared_lets_it_go"),
         (CHANGED, "test_a_delivery_that_only_the_copy_knows_is_believed"),
@@ -224,7 +225,7 @@ MEANINGS: dict[str, list[Proof]] = {
     "clock ahead": [(SETTLE, "test_a_few_seconds_ahead_wait_more_needs_a_person")],
     "already open, no open shift, before clock-in": [
         (SETTLE, "test_a_conflict_is_looked_up"),
-        (PLANNER, "test_a_refusal_for_a_state_is_looked_up_before_it_is_judged"),
+        (UNKNOWN, "test_a_refusal_for_a_state_is_looked_up_before_it_is_judged"),
         (PLANNER, "test_a_clock_in_refused_as_already_open_holds_back_nothing"),
         (DAYS, "test_two_clock_ins_five_minutes_apart"),
     ],
@@ -245,7 +246,7 @@ REVIEW: dict[str, list[Proof]] = {
     ],
     "what is not known is not gone": [
         (HEALING, "test_gone_is_what_a_read_shows"),
-        (PLANNER, "test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift"),
+        (UNKNOWN, "test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift"),
     ],
     "taken up again also after a salvage": [
         (CHANGED, "test_a_salvaged_review_heals_by_itself"),

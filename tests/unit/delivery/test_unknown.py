@@ -1,0 +1,401 @@
+"""Attempts whose outcome is not known, and reviews taken up again: what a read makes of them (delivery.md).
+
+Times are hours of one day, UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from daemon.delivery.plan import Read
+from daemon.delivery.planner import plan_lane
+from daemon.delivery.policy import Policy
+from daemon.delivery.reviewing import rested
+from daemon.model import PunchState, RecordedAs
+from daemon.queue.deliveries import SALVAGED, LanePunch
+from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift
+from tests.support.lanes import at, moment, punch, second, seen, sent, shift, since, tried, verdicts
+
+REVIEW, HELD, DELIVERED, IN_FLIGHT = (
+    PunchState.REVIEW,
+    PunchState.HELD,
+    PunchState.DELIVERED,
+    PunchState.IN_FLIGHT,
+)
+POLICY = Policy()
+OUT_AT_16 = EndShift("7", second(16), "s1")
+
+
+# --- unknown outcomes
+
+
+def test_an_unknown_outcome_is_looked_up_after_the_settling_time_before_anything_else():
+    """Nothing else of the lane moves; the look-up waits for the settling time."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.01), punch("out", 8.02)]
+    plan = plan_lane(lane, None, moment(8.011), POLICY)
+    assert (plan.request, plan.verdicts) == (None, ())
+    assert plan.wake_at == at(8.01) + 5
+    assert isinstance(plan_lane(lane, None, moment(8.03), POLICY).request, Read)
+
+
+def test_a_read_from_before_the_attempt_says_nothing_about_it():
+    """Only a read requested after the settling time counts as a look."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.01)]
+    assert isinstance(plan_lane(lane, seen(8.005), moment(8.03), POLICY).request, Read)
+
+
+def test_found_is_delivered_with_the_attempts_end():
+    """Found: delivered, with that record's id, and the attempt is settled."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.01)]
+    (verdict,) = plan_lane(lane, seen(8.02, shift("s1", 8)), moment(8.03), POLICY).verdicts
+    assert (verdict.state, verdict.remote_id, verdict.attempt_outcome) == (DELIVERED, "s1", "found")
+
+
+def test_absent_is_looked_for_once_more_and_then_goes_again():
+    """Absent after the settling time: a second look 30 s after it could arrive (facts, U10), then it may go again."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.0)]
+    once = at(8) + 6
+    first = seen((once - at(0)) / 3600)
+    plan = plan_lane(lane, first, moment(8.002), POLICY)
+    assert (plan.request, plan.verdicts) == (None, ())
+    assert plan.wake_at == at(8) + 15 + 5 + 30
+    assert isinstance(plan_lane(lane, first, moment(8.014), POLICY).request, Read)
+    plan = plan_lane(lane, seen(8.014), moment(8.015), POLICY)
+    assert [(v.state, v.attempt_outcome) for v in plan.verdicts] == [(PunchState.PENDING, "absent")]
+
+
+@pytest.mark.parametrize("outcome", [None, "no_open_shift"])
+def test_a_lost_clock_out_that_ended_another_shift_is_told(outcome):
+    """Our second stands at the end of a shift that is not ours: a person is told which; it is not sent again."""
+    out = tried(punch("out", 16), EndShift("7", second(16), "s1"), 16.01, outcome=outcome)
+    lane = [
+        punch("in", 8, DELIVERED, shift="s1"),
+        LanePunch(replace(out.punch, state=PunchState.IN_FLIGHT), out.attempt),
+    ]
+    view = seen(16.1, shift("s1", 8, 15.9, by="mobile"), shift("p", 2, 16))
+    plan = plan_lane(lane, view, moment(16.11), POLICY)
+    assert verdicts(plan) == [("out-16", "review", "closed_another_shift")]
+    assert plan.verdicts[0].remote_id == "p"
+
+
+def test_a_salvaged_clock_out_is_found_by_its_second():
+    """Which shift it was to end is lost with the database; the one that ends at its second is its own."""
+    out = tried(punch("out", 16), EndShift("7", second(16), ""), 16.01)
+    lane = [
+        punch("in", 8, DELIVERED, shift="s1"),
+        LanePunch(replace(out.punch, state=PunchState.IN_FLIGHT), out.attempt),
+    ]
+    plan = plan_lane(lane, seen(16.1, shift("s1", 8, 16)), moment(16.11), POLICY)
+    assert [(v.punch_id, v.state, v.remote_id) for v in plan.verdicts] == [("out-16", PunchState.DELIVERED, "s1")]
+    plan = plan_lane(lane, seen(16.1, shift("s1", 8)), moment(16.11), POLICY)
+    assert [(v.state, v.attempt_outcome) for v in plan.verdicts] == [(PunchState.PENDING, "absent")]
+
+
+def test_both_punches_of_a_pair_are_settled_by_one_look():
+    """One request, one attempt, two punches."""
+    step = RecordShift("7", second(0), second(8), "in-0")
+    lane = [tried(punch("in", 0), step, 13), tried(punch("out", 8), step, 13)]
+    plan = plan_lane(lane, seen(13.1, shift("s1", 0, 8)), moment(13.2), POLICY)
+    assert [(v.punch_id, v.state, v.recorded_as) for v in plan.verdicts] == [
+        ("in-0", DELIVERED, RecordedAs.TIME_ACTIVITY),
+        ("out-8", DELIVERED, RecordedAs.TIME_ACTIVITY),
+    ]
+
+
+def test_our_reference_in_the_note_finds_a_rounded_record():
+    """A rounding service: found by our mark, delivered with what it changed told."""
+    step = RecordShift("7", second(0), second(8), "in-0")
+    lane = [tried(punch("in", 0), step, 13), tried(punch("out", 8), step, 13)]
+    view = seen(13.1, shift("s1", 0.1, 8, note="kiosk front, ref in-0"))
+    plan = plan_lane(lane, view, moment(13.2), POLICY)
+    assert {v.state for v in plan.verdicts} == {DELIVERED}
+
+
+def test_something_that_resembles_it_is_never_doubled():
+    """A shift near ours of which it is not told when it was made: a person compares."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.0)]
+    plan = plan_lane(lane, seen(8.2, shift("x", 8.05)), moment(8.21), POLICY)
+    assert verdicts(plan) == [("in-8", "review", "outcome_unclear")]
+
+
+def forgotten(entry: LanePunch, step: OpenShift | EndShift) -> LanePunch:
+    """In flight since a salvage at 20:00, which does not know whether anything was ever sent."""
+    made = tried(entry, step, 20, attempt_id=entry.punch.seq)
+    assert made.attempt is not None
+    return replace(made, attempt=replace(made.attempt, detail=SALVAGED))
+
+
+@pytest.mark.parametrize(
+    ("shown", "state"),
+    [
+        ([], "pending"),
+        ([shift("x", 10, 12, created=8.0)], "review"),
+        ([shift("x", 10, 12)], "review"),
+        ([shift("x", 10, created=8.0, started_by="admin")], "review"),
+        ([shift("x", 10, 12, created=7.0)], "pending"),  # it was there before the tap
+        ([shift("x", 13, 17, created=13.0)], "pending"),  # another clock-in's, to the second
+        ([shift("late", 18, 19, created=18.0)], "pending"),  # another's, by its id
+        ([shift("night", -20, -12, created=8.0)], "pending"),  # of another day
+    ],
+)
+def test_a_forgotten_clock_in_goes_again_only_where_the_day_is_explained(shown, state):
+    """Any shift of that day which is nobody else's may be what became of it."""
+    lane = [
+        forgotten(punch("in", 8), OpenShift("7", second(8))),
+        forgotten(punch("out", 12), EndShift("7", second(12), "")),
+        forgotten(punch("in", 13), OpenShift("7", second(13))),
+        forgotten(punch("out", 17), EndShift("7", second(17), "")),
+        replace(punch("in", 18.2, DELIVERED, shift="late"), context=True),
+    ]
+    plan = plan_lane(lane, seen(20.5, *shown), moment(20.6), POLICY)
+    assert (plan.verdicts[0].punch_id, plan.verdicts[0].state) == ("in-8", state)
+
+
+@pytest.mark.parametrize(
+    ("shown", "state"),
+    [
+        ([shift("open", 11)], "pending"),
+        ([shift("open", 11), shift("x", 5, 9, by="admin")], "review"),
+        ([shift("open", 11), shift("x", 5, 9, by="mobile")], "pending"),  # the person's own doing
+        ([shift("open", 11), shift("y", 6, 7, by="admin")], "pending"),  # its end is another clock-out's
+    ],
+)
+def test_a_forgotten_clock_out_of_a_foreign_shift_does_not_end_another(shown, state):
+    """It may have ended a shift whose end was moved since."""
+    lane = [
+        replace(punch("out", 7, DELIVERED, shift="y"), context=True),
+        forgotten(punch("out", 12), EndShift("7", second(12), "")),
+    ]
+    plan = plan_lane(lane, seen(20.5, *shown), moment(20.6), POLICY)
+    assert (plan.verdicts[0].punch_id, plan.verdicts[0].state) == ("out-12", state)
+
+
+@pytest.mark.parametrize(
+    ("record", "state"),
+    [
+        (shift("x", 10, 12, created=8.005), "review"),
+        (shift("x", 8.1, 12, created=8.005, started_by="admin"), "review"),
+        (shift("x", 10, 12, created=8.2), "pending"),  # made long after our request
+        (shift("x", 10, 12, created=7.9), "pending"),  # and long before
+        (shift("x", 8.3, None, created=8.301, started_by="mobile"), "pending"),
+    ],
+)
+def test_a_lost_request_that_was_moved_before_it_was_looked_up(record, state):
+    """A shift made in the moment of our request, with another start since, is not doubled."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.0)]
+    plan = plan_lane(lane, seen(12.5, record), moment(12.6), POLICY)
+    assert verdicts(plan)[0][1] == state
+
+
+def test_a_rounded_clock_in_made_after_our_request_is_ours():
+    """Created by the API after we sent, within a quarter of an hour: delivered, changed."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.0)]
+    plan = plan_lane(lane, seen(8.2, shift("x", 8.1, created=8.001)), moment(8.21), POLICY)
+    assert [(v.state, v.remote_id) for v in plan.verdicts] == [(DELIVERED, "x")]
+
+
+def test_an_older_shift_near_ours_is_not_ours():
+    """Created before we sent: ours is absent and goes again."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.0)]
+    plan = plan_lane(lane, seen(8.2, shift("x", 7.9, 7.95, created=7.9)), moment(8.21), POLICY)
+    assert [(v.state, v.attempt_outcome) for v in plan.verdicts] == [(PunchState.PENDING, "absent")]
+
+
+def test_an_update_that_did_not_take_needs_a_person():
+    """Closing by update is read back; still open after the second look: could_not_close, never sent again."""
+    step = CloseShift("7", "s1", second(8), "out-8")
+    lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), step, 20)]
+    plan = plan_lane(lane, seen(20.1, shift("s1", 0)), moment(20.2), POLICY)
+    assert verdicts(plan) == [("out-8", "review", "could_not_close")]
+    plan = plan_lane(lane, seen(20.1, shift("s1", 0, 8, by="api")), moment(20.2), POLICY)
+    assert [(v.state, v.recorded_as) for v in plan.verdicts] == [(DELIVERED, RecordedAs.SHIFT_UPDATE)]
+
+
+def test_an_update_is_believed_when_nobody_can_overwrite_it_any_more():
+    """Two kiosks come back from one outage and see the same open shift: each sets its end, the later one stands.
+
+    Whoever saw the shift without an end may still set one for a while; the read after that shows whose end it is.
+    """
+    step = CloseShift("7", "s1", second(8), "out-8")
+    lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), step, 20)]
+    final = 20 + POLICY.overwritten_within_s / 3600
+    early = plan_lane(lane, seen(final - 0.001, shift("s1", 0, 8, by="api")), moment(final - 0.001), POLICY)
+    assert (early.verdicts, early.request, early.wake_at) == ((), None, at(final))
+    assert isinstance(plan_lane(lane, seen(final - 0.001), moment(final), POLICY).request, Read)
+    theirs = shift("s1", 0, 11, by="api", note="kiosk back, ref out-11")
+    (verdict,) = plan_lane(lane, seen(final, theirs), moment(final + 0.001), POLICY).verdicts
+    assert (verdict.state, verdict.reason, verdict.attempt_outcome) == (REVIEW, "could_not_close", "did_not_take")
+    assert "until 2026-11-20T11:00:00Z" in (verdict.detail or "")
+
+
+def test_what_keeps_a_clock_in_out_is_looked_for_far_back():
+    """A shift forgotten days ago is in no ordinary read: it is asked for, and until it is seen to end nothing goes."""
+    step = OpenShift("7", second(8))
+    lane = [tried(punch("in", 8), step, 8.1, outcome="already_open")]
+    near = replace(seen(8.2), since=second(-10))
+    plan = plan_lane(lane, near, moment(8.3), POLICY)
+    assert isinstance(plan.request, Read)
+    assert plan.request.since < second(8 - 14 * 24)
+    far = replace(seen(8.2, shift("s0", -100)), since=plan.request.since)
+    assert verdicts(plan_lane(lane, far, moment(8.3), POLICY)) == [("in-8", "review", "already_open")]
+
+
+@pytest.mark.parametrize(
+    ("view", "released"),
+    [
+        (replace(seen(20, shift("s0", -100, -90, by="admin")), since=second(-400)), True),
+        (replace(seen(20), since=second(-10)), False),  # so narrow a read says nothing of it
+        (replace(seen(20, shift("s0", -100)), since=second(-400)), False),
+        (replace(seen(20, shift("s0", -100, -90, by="admin"), shift("s2", 17)), since=second(-400)), False),
+    ],
+    ids=["ended", "not looked for", "still open", "another one open since"],
+)
+def test_a_clock_in_waits_until_the_shift_in_its_way_is_seen_to_have_ended(view, released):
+    """Released by a read that does not reach back to that shift it would be refused again and again."""
+    lane = [waiting("the timesheet shows shift s0")]
+    assert bool(verdicts(plan_lane(lane, view, moment(20.1), POLICY))) is released
+
+
+@pytest.mark.parametrize(("attempts", "released"), [(1, True), (2, False), (5, False)])
+def test_what_no_read_explained_is_tried_once_more_and_then_waits_for_a_person(attempts, released):
+    """The service said that a shift is open, and shows none: it may have ended before the look. Said again, no more."""
+    entry = waiting("already open; no such shift")
+    lane = [replace(entry, punch=replace(entry.punch, attempts=attempts))]
+    plan = plan_lane(lane, replace(seen(20), since=second(-400)), moment(20.1), POLICY)
+    assert bool(verdicts(plan)) is released
+
+
+@pytest.mark.parametrize(
+    ("attempts", "hours", "may"),
+    [
+        (1, 0.01, True),
+        (2, 0.2, False),
+        (2, 0.26, True),
+        (3, 0.4, False),
+        (3, 0.51, True),
+        (60, 3.9, False),
+        (60, 4.1, True),
+    ],
+)
+def test_what_was_taken_up_and_refused_again_rests_longer_each_time(attempts, hours, may):
+    """Also what a check shows mended: an archived person is still assigned, and is refused each time."""
+    entry = punch("in", 8, REVIEW, reason="not_assigned")
+    entry = LanePunch(replace(entry.punch, attempts=attempts), None, since=at(10))
+    assert rested(entry, at(10 + hours)) is may
+
+
+def waiting(detail: str) -> LanePunch:
+    """A clock-in of eight o'clock that was refused because a shift is open."""
+    entry = punch("in", 8, REVIEW, reason="already_open")
+    return LanePunch(replace(entry.punch, detail=detail), None, since=at(10))
+
+
+def test_an_update_that_the_service_rounded_took():
+    """The read shows the API's end within a quarter of an hour, with our mark: delivered. Without it: not ours."""
+    step = CloseShift("7", "s1", second(8), "out-8")
+    lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), step, 20)]
+    ours = shift("s1", 0, 8.1, by="api", note="kiosk front, ref out-8")
+    plan = plan_lane(lane, seen(20.1, ours), moment(20.2), POLICY)
+    assert [(v.state, v.attempt_outcome, v.recorded_as) for v in plan.verdicts] == [
+        (DELIVERED, "found_changed", RecordedAs.SHIFT_UPDATE)
+    ]
+    plan = plan_lane(lane, seen(20.1, shift("s1", 0, 8.1, by="api")), moment(20.2), POLICY)
+    assert verdicts(plan) == [("out-8", "review", "could_not_close")]
+
+
+@pytest.mark.parametrize(
+    ("step", "conflict", "record", "expected"),
+    [
+        (OpenShift("7", second(8)), "already_open", shift("s1", 8), ("delivered", None)),
+        (OpenShift("7", second(8)), "already_open", shift("p", 7), ("review", "already_open")),
+        (OUT_AT_16, "no_open_shift", shift("s1", 8, 16), ("delivered", None)),
+        (OUT_AT_16, "no_open_shift", shift("s1", 8, 15, by="mobile"), ("review", "already_clocked_out")),
+        (OUT_AT_16, "no_open_shift", shift("s1", 8, 15, by="autoClockOut"), ("review", "auto_clocked_out")),
+        (OUT_AT_16, "no_open_shift", shift("z", 3, 4), ("review", "shift_gone")),
+        (OUT_AT_16, "before_clock_in", shift("s1", 8), ("review", "before_clock_in")),
+    ],
+)  # fmt: skip
+def test_a_refusal_for_a_state_is_looked_up_before_it_is_judged(step, conflict, record, expected):
+    """Already open, NO_OPEN_SHIFT, BEFORE_CLOCK_IN: a record with our time means delivered, else review."""
+    if isinstance(step, OpenShift):
+        lane = [tried(punch("in", 8), step, 16.1, outcome=conflict)]
+        lane = [type(lane[0])(lane[0].punch, lane[0].attempt)]
+    else:
+        lane = [punch("in", 8, DELIVERED, shift="s1"), tried(punch("out", 16), step, 16.1, outcome=conflict)]
+    assert isinstance(plan_lane(lane, seen(16.05, record), moment(16.2), POLICY).request, Read)
+    plan = plan_lane(lane, seen(16.15, record), moment(16.2), POLICY)
+    assert [(v.state.value, v.reason) for v in plan.verdicts] == [expected]
+
+
+def test_without_the_right_to_read_nothing_is_recorded_blindly():
+    """The key may not read: live punches go, completed shifts wait, what is unknown stays in flight."""
+    blind = Policy(can_look_up=False)
+    assert sent(plan_lane([punch("in", 8)], None, moment(9), blind)) == OpenShift("7", second(8))
+    plan = plan_lane([punch("in", 0), punch("out", 8)], None, moment(14), blind)
+    assert verdicts(plan)[0] == ("in-0", "held", "look_up_refused")
+    plan = plan_lane([tried(punch("in", 8), OpenShift("7", second(8)), 8)], None, moment(9), blind)
+    assert (plan.request, plan.verdicts) == (None, ())
+
+
+def test_a_service_without_live_shifts_gets_completed_ones():
+    """Capability "open a shift now": no. The clock-in waits for its clock-out, then both go as one."""
+    later = Policy(live=False)
+    assert verdicts(plan_lane([punch("in", 8)], None, moment(8.1), later)) == [
+        ("in-8", "held", "waiting_for_clock_out")
+    ]
+    plan = plan_lane([punch("in", 8), punch("out", 9)], seen(9.05), moment(9.1), later)
+    assert sent(plan) == RecordShift("7", second(8), second(9), "in-8")
+
+
+# --- reviews that are taken up again
+
+
+def test_a_shift_that_is_too_long_goes_on_when_its_other_half_is_decided_against():
+    """The clock-out is gone: its clock-in goes its own way; so does the clock-out without its clock-in. Else not."""
+    start, end = punch("in", 8, REVIEW, reason="shift_too_long"), punch("out", 30, REVIEW, reason="shift_too_long")
+    assert verdicts(plan_lane([start, end], seen(31), moment(31.1), POLICY)) == []
+    assert verdicts(plan_lane([start], seen(31), moment(31.1), POLICY))[0] == ("in-8", "pending", None)
+    assert verdicts(plan_lane([end], seen(31), moment(31.1), POLICY))[0] == ("out-30", "pending", None)
+
+
+def test_a_clock_out_goes_on_when_its_clock_in_was_accepted():
+    """A record that a person took for the clock-in is its shift now, if it could be: not one begun days ago."""
+    taken = punch("in", 8, DELIVERED, shift="s1", as_=RecordedAs.CLOCK_IN)
+    lane = [taken, punch("out", 16, REVIEW, reason="no_matching_clock_in")]
+    assert verdicts(plan_lane(lane, seen(20, shift("s1", 7, 15)), moment(20.1), POLICY)) == [
+        ("out-16", "pending", None),
+    ]
+    assert verdicts(plan_lane(lane, seen(20, shift("s1", -20)), moment(20.1), POLICY)) == []
+    assert verdicts(plan_lane(lane, seen(20), moment(20.1), POLICY)) == []
+
+
+def test_the_shift_of_an_earlier_clock_out_is_not_taken_for_the_own_one():
+    """Two clock-outs in a row: that the first one's shift stands there says nothing of the second."""
+    lane = [
+        punch("out", 15, DELIVERED, shift="s1", as_=RecordedAs.CLOCK_OUT),
+        since(punch("out", 16, REVIEW, reason="no_matching_clock_in"), 19),
+    ]
+    assert verdicts(plan_lane(lane, seen(20, shift("s1", 7, 15)), moment(20.1), POLICY)) == []
+
+
+def test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift():
+    """Its own shift is still open: what stands on the timesheet is not what was tapped."""
+    lane = [
+        punch("in", 8, DELIVERED, shift="s1"),
+        since(punch("out", 16, REVIEW, reason="closed_another_shift", shift="other"), 16.1),
+    ]
+    view = seen(17, shift("s1", 8), shift("other", 12, 16))
+    assert plan_lane(lane, view, moment(17.1), POLICY).verdicts == ()
+    mended = seen(17, shift("s1", 8, 16, by="admin"))
+    assert verdicts(plan_lane(lane, mended, moment(17.1), POLICY)) == [("out-16", "delivered", None)]
+
+
+def test_a_clock_out_that_turns_up_later_frees_its_clock_in():
+    """Given up as missing_clock_out, then its own clock-out is typed in: now it goes as a whole shift."""
+    lane = [punch("in", -20, REVIEW, reason="missing_clock_out"), punch("out", -12)]
+    plan = plan_lane(lane, None, moment(9), POLICY)
+    assert verdicts(plan)[0] == ("in--20", "pending", None)
+    too_late = [punch("in", -20, REVIEW, reason="missing_clock_out"), punch("out", 8)]
+    assert all(v.punch_id != "in--20" for v in plan_lane(too_late, None, moment(9), POLICY).verdicts)
