@@ -261,6 +261,7 @@ def policy_of(config: Config) -> Policy:
         close_late_by_update=config.connecteam.close_late_by_update,
         backoff_max_s=config.connecteam.backoff_max_s,
         close_within_s=CLOSE_WITHIN_S if config.connecteam.requests_per_minute > 1 else CLOSE_WITHIN_SLOW_S,
+        answer_s=config.connecteam.timeout_s,
         batch_pairs=config.connecteam.batch_pairs,
         snapshots=any(reader.direction.fixed is None for reader in config.readers),
     )

@@ -71,9 +71,11 @@ def match(step: Write, view: View, sent_at: float, ours: Collection[str], taken:
         return Absent()
     if record.end == wanted:
         return Exactly(record)
-    # An update leaves our mark: without it, an end that somebody else's program wrote near ours would pass for ours.
-    mark = None if isinstance(step, EndShift) else step.reference
-    marked = isinstance(step, EndShift) or (mark is not None and mark in (record.note or ""))
+    # An update leaves its mark, a clock-out none: an end that somebody else's program wrote near ours is not ours.
+    if isinstance(step, EndShift):
+        marked = record.reference is None
+    else:
+        marked = step.reference is not None and step.reference in (record.note or "")
     if marked and record.ended_by == "api" and abs(record.end - wanted) <= ROUNDING_MAX_S:
         return Rounded(record, record.end - wanted)
     return Absent()

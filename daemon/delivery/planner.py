@@ -40,6 +40,8 @@ def plan_lane(lane: Sequence[LanePunch], view: View | None, moment: Moment, poli
     """
     walk = Walk(lane, view, moment, policy)
     _dispute(walk)
+    if moment.trusted and not _all_known(walk):
+        return _planned(walk)
     for index, entry in enumerate(lane):
         if entry.context or entry.punch.state.finished:
             continue
@@ -50,7 +52,20 @@ def plan_lane(lane: Sequence[LanePunch], view: View | None, moment: Moment, poli
             continue
         if not _take(walk, index):
             break
+    return _planned(walk)
+
+
+def _planned(walk: Walk) -> Plan:
     return Plan(tuple(walk.verdicts), walk.request, walk.expired, walk.due, walk.wake_at)
+
+
+def _all_known(walk: Walk) -> bool:
+    """Settle what is in flight, also behind what was held then: an older punch of now would change what is found."""
+    for index, entry in enumerate(walk.lane):
+        flies = entry.punch.state is PunchState.IN_FLIGHT and not entry.context
+        if flies and walk.states[index] is PunchState.IN_FLIGHT and not in_flight(walk, index):
+            return False
+    return True
 
 
 def _dispute(walk: Walk) -> None:
@@ -213,13 +228,13 @@ def _already_ended(walk: Walk, index: int, record: ShiftRecord) -> bool:
         if opened_since is not None and record.end is not None and opened_since.start >= record.end:
             return _foreign_clock_out(walk, index)  # a phone's break: the person leaves the shift that they are in
         return walk.review(index, "already_clocked_out", described(record))
-    if walk.policy.after_auto_clock_out == "correct" and not walk.gave_up_closing(index):
+    if walk.policy.after_auto_clock_out == "correct":
         return _close(walk, index, record, expired=False)
     return walk.review(index, "auto_clocked_out", described(record))
 
 
 def _close_late(walk: Walk, index: int, record: ShiftRecord) -> bool:
-    if not walk.policy.close_late_by_update or walk.gave_up_closing(index):
+    if not walk.policy.close_late_by_update:
         return walk.review(index, "could_not_close", described(record))
     return _close(walk, index, record, expired=True)
 

@@ -19,16 +19,16 @@ FUTURE_MAX_S = 60
 #: One list request reaches at most 90 days (facts 1.5); zones and days around take some of it.
 READ_SPAN_MAX_S = 80 * 86400
 #: The second look at an unknown outcome comes this many settling times after the request (facts, U10: 5 s, then 30 s
-#: more; an answer is waited for 15 s, and until then the request may be on its way).
-SECOND_LOOK = 10
+#: more), and so many after the request could still have arrived.
+SECOND_LOOK, SHOWN_LATE = 10, 4
 #: An open shift in a clock-in's way may have been forgotten long ago: it is looked for this far back.
 FORGOTTEN_S = 15 * 86400
 #: An update of a shift's end overwrites whatever stands there: the shift was read at most so long before it.
 CLOSE_WITHIN_S = 30
 #: Where the owner allows one request a minute no update could follow its read as fast.
 CLOSE_WITHIN_SLOW_S = 120
-#: An answer is waited for about so long: until then its request may be on its way.
-ANSWER_S = 15
+#: A request may arrive as late as this, in times of how long an answer is waited for (the client's whole limit).
+ARRIVES_IN = 2
 #: No pause after lost requests keeps a punch back in the last minute of the service's reach: time for one more try.
 LAST_TRY_S = 60
 #: A clock-out that waits for a clock-in made elsewhere is looked for again after at least this long, then ever later.
@@ -45,7 +45,7 @@ class Policy:
     does not carry the queue: whole shifts then go together, also those inside the window. With `snapshots` the
     timesheet is read now and then although nothing waits for it, so that it can correct a toggling reader. `job_id` is
     the person's job now, for punches that were taken without one. An end is set by an update at most `close_within_s`
-    after the read that showed none.
+    after the read that showed none. `answer_s` is how long the client waits for an answer.
     """
 
     max_shift_s: int = 14 * 3600
@@ -56,6 +56,7 @@ class Policy:
     after_auto_clock_out: str = "review"  # review | correct
     close_late_by_update: bool = True
     close_within_s: float = CLOSE_WITHIN_S
+    answer_s: float = 15.0
     live: bool = True
     can_look_up: bool = True
     no_look_up: str = "look_up_refused"
@@ -67,7 +68,12 @@ class Policy:
     @property
     def overwritten_within_s(self) -> float:
         """Until when, after an end was set by an update, another kiosk that saw none may still set its own over it."""
-        return self.close_within_s + 2 * ANSWER_S + self.settle_s
+        return self.close_within_s + ARRIVES_IN * self.answer_s + self.settle_s
+
+    @property
+    def second_look_s(self) -> float:
+        """When, after a request of unknown outcome left, what a read does not show has not happened."""
+        return max(SECOND_LOOK * self.settle_s, ARRIVES_IN * self.answer_s + SHOWN_LATE * self.settle_s)
 
     @property
     def reach_s(self) -> float:

@@ -131,6 +131,7 @@ def settle(
             detail=detail or reply.body,
         )
     else:
+        deliveries.note_answer(conn, attempt_id, reply.status, detail)
         for punch_id in send.punch_ids:
             data = {"attempt": attempt_id, "why": detail, "status": reply.status}
             records.journal(conn, at, "automatic", "attempt.unanswered", punch_id, data)
@@ -211,7 +212,8 @@ def shifts_of_others(conn: sqlite3.Connection, punch: Punch, since: float) -> se
     """Ids of the shifts whose start (of a clock-out: whose end) another of the person's punches stands for."""
     near = list_punches(conn, user_id=punch.user_id, since=since - ROUNDING_MAX_S)
     return {other.remote_id for other in near
-            if other.remote_id and other.id != punch.id and other.direction is punch.direction}  # fmt: skip
+            if other.remote_id and other.id != punch.id and other.direction is punch.direction
+            and other.state is not PunchState.DISCARDED}  # fmt: skip
 
 
 def accept(conn: sqlite3.Connection, punch_id: str, record: ShiftRecord, at: float, by: str) -> Punch:

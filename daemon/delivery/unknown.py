@@ -3,15 +3,15 @@
 Looked up after the settling time and once more later (facts, U10); found is delivered, absent twice goes again. What
 damage made us forget may have been delivered long ago and given another time since: its absence proves nothing while a
 shift of that day is nobody's, and a person compares. An attempt refused because of a state (`CONFLICTS`) is looked up
-at once: the state may be our own doing. An end set by an update is looked up once, when nobody who saw the shift open
-can set another over it any more.
+at once: the state may be our own doing. An end set by an update is looked up when nobody who saw the shift open can set
+another over it any more; an update that was answered and changed nothing is not sent again.
 """
 
 from __future__ import annotations
 
 from daemon.dating import WRONG
 from daemon.delivery.matching import RECORDED_AS, Absent, Exactly, Resembling, Rounded, match, unexplained
-from daemon.delivery.policy import FORGOTTEN_S, ROUNDING_MAX_S, SECOND_LOOK
+from daemon.delivery.policy import FORGOTTEN_S, ROUNDING_MAX_S
 from daemon.delivery.steps import decode
 from daemon.delivery.walk import Walk, described
 from daemon.model import Direction, PunchState
@@ -38,13 +38,13 @@ def in_flight(walk: Walk, index: int) -> bool:
     sent_at = attempt.sent_at if walk.moment.set_at is None else max(attempt.sent_at, walk.moment.set_at)
     if sent_at > walk.moment.now and walk.moment.set_at is not None:
         sent_at = walk.moment.set_at
-    second_look = sent_at + SECOND_LOOK * walk.policy.settle_s
     first_look = sent_at + (0 if conflict else walk.policy.settle_s)
+    second_look = sent_at + walk.policy.second_look_s
     speaks_from = max(sent_at, attempt.ended_at or 0)
     if isinstance(step, CloseShift) and not conflict:
-        speaks_from = first_look = second_look = max(second_look, sent_at + walk.policy.overwritten_within_s)
+        speaks_from = first_look = sent_at + walk.policy.overwritten_within_s
     known_since = walk.view.requested_at if walk.view else float("-inf")
-    if walk.view is not None and known_since >= speaks_from:
+    if walk.view is not None and known_since >= speaks_from and walk.view.covers(walk.punches[index].second):
         ours, taken = {x for i, x in enumerate(walk.remote_ids) if x is not None and i != index}, walk.taken(index)
         found = match(step, walk.view, attempt.sent_at, ours, taken)
         if isinstance(found, Exactly):
@@ -140,6 +140,7 @@ def _judge_conflict(walk: Walk, index: int, conflict: str, step: Write) -> bool:
 
 def _never_happened(walk: Walk, index: int, step: Write, found: Resembling | Absent | Rounded) -> bool:
     """Looked up twice and not there: it may go again, but never beside something that resembles it."""
+    attempt = walk.lane[index].attempt
     for i in walk.covered(index):
         if (wrong := walk.reasons[i]) in WRONG:  # a person's retry only asked whether it was sent: it stays theirs
             near = described(found.record) if isinstance(found, Resembling) else None
@@ -147,7 +148,7 @@ def _never_happened(walk: Walk, index: int, step: Write, found: Resembling | Abs
             walk.settle(i, PunchState.REVIEW, reason=wrong, detail=shown, outcome=None if near else "absent")
         elif isinstance(found, Resembling):
             walk.settle(i, PunchState.REVIEW, reason="outcome_unclear", detail=described(found.record))
-        elif isinstance(step, CloseShift):
+        elif isinstance(step, CloseShift) and attempt is not None and attempt.answered:
             stands = walk.view.by_id(step.shift_id) if walk.view else None
             shown = described(stands) if stands else None
             walk.settle(i, PunchState.REVIEW, reason="could_not_close", detail=shown, outcome="did_not_take")

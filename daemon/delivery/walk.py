@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from daemon.delivery.knowledge import View
 from daemon.delivery.matching import RECORDED_AS
 from daemon.delivery.plan import Read, Send, Verdict
-from daemon.delivery.policy import READ_AFTER_S, READ_SPAN_MAX_S, SEND_AFTER_S, Moment, Policy
+from daemon.delivery.policy import READ_AFTER_S, READ_SPAN_MAX_S, ROUNDING_MAX_S, SEND_AFTER_S, Moment, Policy
 from daemon.delivery.steps import decode
 from daemon.model import Direction, Punch, PunchState, RecordedAs
 from daemon.queue.deliveries import LanePunch
@@ -67,13 +67,18 @@ class Walk:
         return at(punch.second, but=self.taken(index))
 
     def taken(self, index: int) -> frozenset[str]:
-        """The shifts that other punches of this direction stand there as: a start or an end is one punch's.
+        """The shifts whose start (of a clock-out: whose end) is another punch's: each is one punch's.
 
-        Two may have one second all the same: a service rounds, and a clock that is set back shows a second twice.
+        Two may have one second all the same: a service rounds, and a clock that is set back shows a second twice. A
+        shift that was delivered with quite another time has been changed since: its end is not that punch's any more.
         """
-        way = self.punches[index].direction
-        others = (i for i, punch in enumerate(self.punches) if i != index and punch.direction is way)
-        return frozenset(shift_id for i in others if (shift_id := self.remote_ids[i]) is not None)
+        own = self.punches[index]
+        return frozenset(
+            shift_id
+            for i, other in enumerate(self.punches)
+            if i != index and other.direction is own.direction and (shift_id := self.remote_ids[i]) is not None
+            if self.reasons[i] == "server_changed_time" or abs(other.second - own.second) <= ROUNDING_MAX_S
+        )
 
     def too_long_after(self, index: int) -> bool:
         """Whether the next punch is a clock-out beyond max_shift_s: never one shift, nothing is sent."""
@@ -128,11 +133,6 @@ class Walk:
             return None
         later = [shift_id for shift_id in self.remote_ids[index + 1 :] if shift_id is not None]
         return self.view.open_before(self.punches[index].second, self.policy.max_shift_s, but=later)
-
-    def gave_up_closing(self, index: int) -> bool:
-        """Whether closing this shift by an update was tried and did not take."""
-        attempt = self.lane[index].attempt
-        return attempt is not None and attempt.kind == "close_shift" and attempt.outcome == "did_not_take"
 
     # --- time
 

@@ -127,6 +127,7 @@ _BEGIN = "INSERT INTO attempts (punch_seq, pair_seq, kind, step, sent_at, detail
 _FLY = """
     UPDATE deliveries SET state = 'in_flight', reason = NULL, detail = NULL, attempts = attempts + 1, attempt_id = ?,
         changed_at = ? WHERE punch_seq = ?"""
+_HEARD = "UPDATE attempts SET status = ?, detail = ? WHERE id = ? AND ended_at IS NULL"
 _END = """
     UPDATE attempts SET ended_at = ?, outcome = ?, status = ?, request_id = ?, detail = ?
     WHERE id = ? AND ended_at IS NULL"""
@@ -153,6 +154,11 @@ class Attempt:
     status: int | None
     request_id: str | None
     detail: str | None
+
+    @property
+    def answered(self) -> bool:
+        """Whether something answered it with a success, whatever that proves."""
+        return self.status is not None and 200 <= self.status < 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +360,11 @@ def begin_attempt(
     assert attempt_id is not None
     conn.executemany(_FLY, [(attempt_id, sent_at, seq) for seq in seqs])
     return attempt_id
+
+
+def note_answer(conn: sqlite3.Connection, attempt_id: int, status: int | None, detail: str | None) -> None:
+    """Write down what was heard of an attempt whose outcome stays unknown."""
+    conn.execute(_HEARD, (status, detail, attempt_id))
 
 
 def end_attempt(

@@ -293,8 +293,8 @@ MUTANTS = (
         row="unknown",
         breaks="A read from before the request decides why it was refused.",
         file=_UNKNOWN,
-        before="if walk.view is not None and known_since >= speaks_from:",
-        after="if walk.view is not None:",
+        before="known_since >= speaks_from and",
+        after="True and",
         proofs=(f"{GUARDS}::test_a_refusal_for_a_state_is_not_judged_by_a_read_from_before_it",),
     ),
     _answer(

@@ -210,6 +210,49 @@ def test_in_at_one_kiosk_and_out_at_another_that_is_offline(tmp_path: Path) -> N
     in_town(tmp_path, story)
 
 
+def test_two_kiosks_back_from_one_outage_do_not_both_set_one_end(tmp_path: Path) -> None:
+    """Anna left by the back and, hours later, by the front, offline both: one of them stands, the other one is told."""
+
+    async def story(town: Town) -> None:
+        front, back = await town.kiosk("front", readers=DOORS), await town.kiosk("back", readers=DOORS)
+        await front.tap("Anna", "Mon 06:00", reader="in")
+        await town.until("Mon 07:00")
+        front.offline()
+        back.offline()
+        await back.tap("Anna", "Mon 11:00", reader="out")
+        await front.tap("Anna", "Mon 14:00", reader="out")
+        await town.until("Tue 08:00")
+        back.online()
+        await asyncio.sleep(0.5)
+        front.online()
+        await asyncio.sleep(HOUR)
+        (stuck,) = [*await front.stuck(), *await back.stuck()]
+        stands = "14" if " 11:00:00 " in stuck else "11"
+        assert "clock_out: review" in stuck
+        assert town.sheet() == [f"Anna Mon 06:00:00 - Mon {stands}:00:00"]
+
+    in_town(tmp_path, story)
+
+
+def test_an_update_that_was_lost_goes_again(tmp_path: Path) -> None:
+    """The line drops the very request that sets the end: the shift is closed all the same, by itself."""
+
+    async def story(town: Town) -> None:
+        kiosk = await town.kiosk(readers=DOORS)
+        await kiosk.tap("Anna", "Mon 08:00", reader="in")
+        await town.until("Mon 10:00")
+        kiosk.offline()
+        await kiosk.tap("Anna", "Mon 17:00", reader="out")
+        await town.until("Tue 07:00")
+        town.sandbox.faults.set(kind=Kind.DROP, method="PUT", processed=False, count=1)
+        kiosk.online()
+        await asyncio.sleep(HOUR)
+        assert town.sheet() == ["Anna Mon 08:00:00 - Mon 17:00:00"]
+        assert await kiosk.stuck() == []
+
+    in_town(tmp_path, story)
+
+
 def test_back_from_lunch_before_the_other_kiosk_told_of_it(tmp_path: Path) -> None:
     """Out at the offline back door, in again at the front: both shifts stand there once the back door is heard."""
 

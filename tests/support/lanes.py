@@ -125,3 +125,9 @@ def sent(plan: Plan) -> object:
 def verdicts(plan: Plan) -> list[tuple[str, str, str | None]]:
     """What a plan decides without a request."""
     return [(v.punch_id, v.state.value, v.reason) for v in plan.verdicts]
+
+
+def answered(entry: LanePunch) -> LanePunch:
+    """The same punch, its update answered and not read back yet."""
+    assert entry.attempt is not None
+    return replace(entry, attempt=replace(entry.attempt, status=200))

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.delivery import storage
 from daemon.errors import InvalidInputError, NotFoundError, RefusedError
+from daemon.model import PunchState
+from daemon.queue.deliveries import set_state
+from daemon.queue.queue import find_punch
 from sandbox.connecteam.limits import SMALL_BUSINESS
 from sandbox.faults import Kind
 from tests.support.deciding import decisions
@@ -329,5 +333,24 @@ def test_the_shift_of_another_punch_is_not_taken_for_this_one(tmp_path: Path) ->
         bench.sandbox.manager.add_shift(ANNA, bench.second(300))
         await bench.delivery.accept_server(today, by="uid:0")
         assert await bench.state(today) == ("delivered", None)
+
+    on_bench(tmp_path, story)
+
+
+def test_a_shift_that_a_discarded_punch_had_closed_is_free(tmp_path: Path) -> None:
+    """Of two clock-outs the first one closed the shift, is told so, and is discarded: the second one may have it."""
+
+    async def story(bench: Bench) -> None:
+        await bench.delivery.pause("test")
+        first, second = await bench.punch(ANNA, "clock_out", ago_s=HOUR), await bench.punch(ANNA, "clock_out", ago_s=1)
+        now = bench.clock.true_now
+        because = {"reason": "closed_another_shift", "remote_id": "s2"}
+        told = partial(set_state, punch_id=first, state=PunchState.REVIEW, at=now, **because)
+        await bench.db.write(told)
+        punch = await bench.db.read(partial(find_punch, punch_id=second))
+        others = partial(storage.shifts_of_others, punch=punch, since=now - 10 * HOUR)
+        assert await bench.db.read(others) == {"s2"}
+        await bench.delivery.discard(first, reason="not his", by="uid:0")
+        assert await bench.db.read(others) == set()
 
     on_bench(tmp_path, story)

@@ -77,7 +77,8 @@ def folded(facts: Facts) -> list[Violation]:
                 continue
             close = second.said.at - first.said.at < facts.repeat_s(kiosk, second.said.at, least=True) - HAIR_S
             correction = second.said.direction not in ("toggle", one.direction)
-            if close and not correction:
+            remeant = _reconfigured(facts, kiosk, second.said.at - AT_ONCE_S, second.shown_at + AT_ONCE_S)
+            if close and not correction and not (remeant and other.direction != one.direction):
                 finding.say(second.line, f"{second} repeats {first}, and became {other} of its own")
     return finding.found
 

@@ -63,6 +63,15 @@ def out_while_its_reader_was_meant_anew(story: Story) -> None:
     story.lines.append(reconfigured(20 * HOUR, readers={"front": "clock_out"}))
 
 
+def a_correction_while_its_reader_was_meant_anew(story: Story) -> None:
+    """Out, and twenty seconds later in: in that moment the owner made an entrance of the reader."""
+    story.tap(ANNA, 16 * HOUR + 20, "clocked_in")
+    story.punch(ANNA, 16 * HOUR + 20, "clock_in", "delivered", remote_id="S7")
+    story.live(16 * HOUR + 22, ANNA, "clock_in", 16 * HOUR + 20)
+    story.row("S7", ANNA, 16 * HOUR + 20, None)
+    story.lines.append(reconfigured(16 * HOUR + 20, readers={"front": "clock_in"}))
+
+
 def out_at_the_entrance(story: Story) -> None:
     """A reader for clocking in took a clock-out."""
     story.tap(ANNA, 20 * HOUR, "clocked_out", direction="clock_in")
@@ -86,4 +95,5 @@ FINE = (
     refused_by_a_full_disk,
     a_repeat,
     out_while_its_reader_was_meant_anew,
+    a_correction_while_its_reader_was_meant_anew,
 )

@@ -196,7 +196,8 @@ def test_a_salvaged_clock_out_is_looked_up_before_its_shift_is_held_against_the_
     now = ENDED + 20
     plan = plan_lane(lane, seen(now - 0.001, shift("s0", BEGUN - 0.1, ENDED)), moment(now), Policy())
     assert [(v.punch_id, v.state, v.remote_id) for v in plan.verdicts] == [
-        (lane[1].punch.id, PunchState.DELIVERED, "s0")
+        (lane[1].punch.id, PunchState.DELIVERED, "s0"),
+        (lane[0].punch.id, PunchState.REVIEW, None),
     ]
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from daemon.delivery.knowledge import View
 from daemon.delivery.plan import Read
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Policy
@@ -16,7 +17,7 @@ from daemon.delivery.reviewing import rested
 from daemon.model import PunchState, RecordedAs
 from daemon.queue.deliveries import SALVAGED, LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift
-from tests.support.lanes import at, moment, punch, second, seen, sent, shift, since, tried, verdicts
+from tests.support.lanes import answered, at, moment, punch, second, seen, sent, shift, since, tried, verdicts
 
 REVIEW, HELD, DELIVERED, IN_FLIGHT = (
     PunchState.REVIEW,
@@ -29,6 +30,21 @@ OUT_AT_16 = EndShift("7", second(16), "s1")
 
 
 # --- unknown outcomes
+
+
+@pytest.mark.parametrize("outcome", [None, "already_open"])
+def test_an_unknown_outcome_is_judged_before_an_older_punch_that_waited(outcome):
+    """The clock-in passed a held clock-out, whose shift shows now. Sent first, that ends what is to be seen."""
+    entry = tried(punch("in", 9), OpenShift("7", second(9)), 9.1, outcome=outcome)
+    lane = [punch("out", 8, HELD, reason="waiting_for_clock_in"), entry]
+    view = seen(9.101, shift("p", 0, by=None, started_by="mobile"))
+    plan = plan_lane(lane, view, moment(9.1011), POLICY)
+    if outcome is None:
+        assert (plan.verdicts, plan.request, plan.wake_at) == ((), None, at(9.1) + POLICY.settle_s)
+        return
+    assert verdicts(plan)[0] == ("in-9", "review", "already_open")
+    assert "shift p" in (plan.verdicts[0].detail or "")
+    assert sent(plan) == EndShift("7", second(8), "p")
 
 
 def test_an_unknown_outcome_is_looked_up_after_the_settling_time_before_anything_else():
@@ -204,13 +220,126 @@ def test_an_older_shift_near_ours_is_not_ours():
 
 
 def test_an_update_that_did_not_take_needs_a_person():
-    """Closing by update is read back; still open after the second look: could_not_close, never sent again."""
+    """Answered, and a read shows the shift still open: could_not_close, sent again only where a person says so."""
     step = CloseShift("7", "s1", second(8), "out-8")
-    lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), step, 20)]
+    lane = [punch("in", 0, DELIVERED, shift="s1"), answered(tried(punch("out", 8), step, 20))]
     plan = plan_lane(lane, seen(20.1, shift("s1", 0)), moment(20.2), POLICY)
     assert verdicts(plan) == [("out-8", "review", "could_not_close")]
+    again = tried(punch("out", 8), step, 20, outcome="did_not_take")
+    again = LanePunch(replace(again.punch, state=PunchState.PENDING), again.attempt)
+    assert sent(plan_lane([lane[0], again], seen(22, shift("s1", 0)), moment(22.001), POLICY)) == step
     plan = plan_lane(lane, seen(20.1, shift("s1", 0, 8, by="api")), moment(20.2), POLICY)
     assert [(v.state, v.recorded_as) for v in plan.verdicts] == [(DELIVERED, RecordedAs.SHIFT_UPDATE)]
+
+
+def test_an_update_that_never_arrived_goes_again():
+    """Row "unknown": a lost request, looked for and absent. What ended the shift meanwhile is seen by the next plan."""
+    step = CloseShift("7", "s1", second(8), "out-8")
+    lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), step, 20)]
+    for record in (shift("s1", 0), shift("s1", 0, 9, by="admin")):
+        plan = plan_lane(lane, seen(20.1, record), moment(20.2), POLICY)
+        assert [(v.state, v.attempt_outcome) for v in plan.verdicts] == [(PunchState.PENDING, "absent")]
+
+
+def test_what_an_update_of_a_reopened_shift_did_is_found():
+    """An earlier clock-out had ended it, hours before: a manager took that end away, and the later one stands there."""
+    first = [punch("in", 8, DELIVERED, shift="s1"), punch("out", 12, DELIVERED, shift="s1")]
+    ended = shift("s1", 8, 17, by="api", note="kiosk front, ref out-17")
+    for step in (CloseShift("7", "s1", second(17), "out-17"), EndShift("7", second(17), "s1")):
+        plan = plan_lane([*first, tried(punch("out", 17), step, 30)], seen(30.1, ended), moment(30.1), POLICY)
+        assert verdicts(plan) == [("out-17", "delivered", None)]
+    typed = punch("out", 17, REVIEW, reason="no_matching_clock_in")
+    assert verdicts(plan_lane([*first, typed], seen(18.1, ended), moment(18.2), POLICY)) == [
+        ("out-17", "delivered", None)
+    ]
+    closed = punch("out", 12, REVIEW, reason="closed_another_shift", shift="s2")
+    lane = [first[0], closed, punch("in", 13, DELIVERED, shift="s2")]
+    last = tried(punch("out", 17), CloseShift("7", "s2", second(17), "out-17"), 30)
+    plan = plan_lane([*lane, last], seen(30.1, shift("s2", 13, 17)), moment(30.1), POLICY)
+    assert ("out-17", "delivered", None) in verdicts(plan)
+
+
+def test_an_end_with_anothers_mark_is_not_ours_rounded():
+    """Our clock-out's answer was lost, and another kiosk's update set its own end, ten minutes off."""
+    lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), EndShift("7", second(8), "s1"), 12)]
+    ten_off = shift("s1", 0, 8 - 1 / 6, by="api")
+    (verdict,) = plan_lane(lane, seen(12.1, ten_off), moment(12.1), POLICY).verdicts
+    assert (verdict.state, verdict.attempt_outcome) == (DELIVERED, "found_changed")
+    theirs = replace(ten_off, note="kiosk back, ref out-x", reference="out-x")
+    (verdict,) = plan_lane(lane, seen(12.1, theirs), moment(12.1), POLICY).verdicts
+    assert (verdict.state, verdict.attempt_outcome) == (PunchState.PENDING, "absent")
+
+
+def test_a_refused_update_is_judged_at_once():
+    """Nothing was written that anybody could write over."""
+    step = CloseShift("7", "s1", second(8), "out-8")
+    lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), step, 20, outcome="before_clock_in")]
+    plan = plan_lane(lane, seen(20.001, shift("s1", 0)), moment(20.001), POLICY)
+    assert verdicts(plan) == [("out-8", "review", "before_clock_in")]
+
+
+def test_a_clock_in_is_found_in_the_shift_that_its_own_clock_out_ended():
+    """A person accepted the record for the clock-out while the clock-in's answer was out."""
+    lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.01), punch("out", 16, DELIVERED, shift="s1")]
+    plan = plan_lane(lane, seen(16.2, shift("s1", 8, 16)), moment(16.2), POLICY)
+    assert verdicts(plan) == [("in-8", "delivered", None)]
+
+
+def test_two_forgotten_taps_of_one_second_have_one_end():
+    """Both are looked up in one plan: what the first one found is not the second one's."""
+
+    def forgotten(id_: str, attempt_id: int) -> LanePunch:
+        entry = tried(punch("out", 16, id_=id_), EndShift("7", second(16), ""), 16.01, attempt_id=attempt_id)
+        return LanePunch(entry.punch, replace(entry.attempt, detail=SALVAGED))
+
+    lane = [punch("in", 8, DELIVERED, shift="s1"), forgotten("a", 1), forgotten("b", 2)]
+    plan = plan_lane(lane, seen(17, shift("s1", 8, 16)), moment(17), POLICY)
+    assert [one for one in verdicts(plan) if one[1] == "delivered"] == [("a", "delivered", None)]
+
+
+def test_a_changed_end_that_a_manager_put_right_is_its_own():
+    """The service had moved it far; the punch itself stands there as this shift, which keeps nothing from it."""
+    out = punch("out", 16, REVIEW, reason="server_changed_time", shift="s1")
+    lane = [punch("in", 8, DELIVERED, shift="s1"), out]
+    plan = plan_lane(lane, seen(18, shift("s1", 8, 16, by="admin")), moment(18), POLICY)
+    assert verdicts(plan) == [("out-16", "delivered", None)]
+
+
+def test_a_read_made_while_a_request_was_out_does_not_explain_its_refusal():
+    """It was asked for before the refusal came: what it shows may be from before the request."""
+    refused = tried(punch("in", 8), OpenShift("7", second(8)), 8.001, outcome="already_open", ended_hours=8.01)
+    assert verdicts(plan_lane([refused], seen(8.005), moment(8.011), POLICY)) == []
+
+
+def test_a_longer_wait_for_answers_moves_what_a_look_proves():
+    """What may still arrive is not absent, and whoever may still write is waited for."""
+    step = RecordShift("7", second(8), second(9), "in-8", None)
+    lane = [tried(punch(way, hour), step, 20) for way, hour in (("in", 8), ("out", 9))]
+    for answer_s, absent in ((15.0, True), (60.0, False)):
+        policy = Policy(answer_s=answer_s)
+        plan = plan_lane(lane, seen(20 + 61 / 3600), moment(20 + 62 / 3600), policy)
+        assert (("in-8", "pending", None) in verdicts(plan)) is absent
+    assert Policy(answer_s=60).overwritten_within_s == POLICY.overwritten_within_s + 2 * 45
+    assert Policy(settle_s=30).overwritten_within_s == POLICY.overwritten_within_s + 25
+
+
+def test_a_read_of_another_time_tells_nothing_of_a_request():
+    """A read of the last hours does not show a shift that ended before them: it is neither gone nor still open."""
+    step = CloseShift("7", "s1", second(8), None)
+    lane = [punch("in", 0, DELIVERED, shift="s1"), answered(tried(punch("out", 8), step, 30))]
+    plan = plan_lane(lane, View(at(30.1), second(15), second(31), ()), moment(30.1), POLICY)
+    assert (plan.verdicts, isinstance(plan.request, Read)) == ((), True)
+
+
+def test_a_long_settling_time_does_not_put_off_the_read_of_an_update():
+    """What was set is seen as soon as nobody can overwrite it; only its absence waits for the second look."""
+    policy = Policy(settle_s=300)
+    step = CloseShift("7", "s1", second(8), "out-8")
+    lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), step, 20)]
+    assert plan_lane(lane, seen(19.99, shift("s1", 0)), moment(20.01), policy).wake_at == (
+        at(20) + policy.overwritten_within_s
+    )
+    assert policy.overwritten_within_s < policy.second_look_s
 
 
 def test_an_update_is_believed_when_nobody_can_overwrite_it_any_more():
@@ -225,7 +354,7 @@ def test_an_update_is_believed_when_nobody_can_overwrite_it_any_more():
     assert (early.verdicts, early.request, early.wake_at) == ((), None, at(final))
     assert isinstance(plan_lane(lane, seen(final - 0.001), moment(final), POLICY).request, Read)
     theirs = shift("s1", 0, 11, by="api", note="kiosk back, ref out-11")
-    (verdict,) = plan_lane(lane, seen(final, theirs), moment(final + 0.001), POLICY).verdicts
+    (verdict,) = plan_lane([lane[0], answered(lane[1])], seen(final, theirs), moment(final + 0.001), POLICY).verdicts
     assert (verdict.state, verdict.reason, verdict.attempt_outcome) == (REVIEW, "could_not_close", "did_not_take")
     assert "until 2026-11-20T11:00:00Z" in (verdict.detail or "")
 
@@ -301,6 +430,7 @@ def test_an_update_that_the_service_rounded_took():
     assert [(v.state, v.attempt_outcome, v.recorded_as) for v in plan.verdicts] == [
         (DELIVERED, "found_changed", RecordedAs.SHIFT_UPDATE)
     ]
+    lane[1] = answered(lane[1])
     plan = plan_lane(lane, seen(20.1, shift("s1", 0, 8.1, by="api")), moment(20.2), POLICY)
     assert verdicts(plan) == [("out-8", "review", "could_not_close")]
 
