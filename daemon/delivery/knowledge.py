@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from daemon.timesheets.timesheet import ShiftRecord
 
@@ -19,6 +19,8 @@ class View:
     since: int
     until: int
     records: tuple[ShiftRecord, ...]
+    #: Since when reads that follow one another have shown a shift open, by its id.
+    open_since: Mapping[str, float] = field(default_factory=dict)
 
     def covers(self, second: int) -> bool:
         """Whether the read asked for this second."""
@@ -53,6 +55,10 @@ class View:
         """The most recent open shift, whenever it began."""
         return max((r for r in self.records if r.end is None), key=lambda r: r.start, default=None)
 
+    def shown_open_s(self, shift_id: str) -> float:
+        """For how long reads have shown this shift open, seconds; 0 where only this one does."""
+        return self.requested_at - self.open_since.get(shift_id, self.requested_at)
+
     def with_record(self, record: ShiftRecord) -> View:
         """The same view after one of our own writes.
 
@@ -65,6 +71,12 @@ class View:
         return replace(self, since=since, records=(*kept, record))
 
 
+def _open_since(before: View | None, at: float, records: Iterable[ShiftRecord]) -> dict[str, float]:
+    follows = before is not None and 0 <= at - before.requested_at <= FOLLOWS_S
+    known = before.open_since if before is not None and follows else {}
+    return {record.id: known.get(record.id, at) for record in records if record.end is None}
+
+
 def _ended_at(record: ShiftRecord) -> float:
     return float("inf") if record.end is None else record.end
 
@@ -72,6 +84,8 @@ def _ended_at(record: ShiftRecord) -> float:
 #: Our own writes make a view no longer than this, so that a long queue costs as much a punch as a short one. It is
 #: more than the planner looks at (a lane's head and its neighbours, max_shift_hours around them).
 RECORDS_MAX = 48
+#: A read this long after another follows it: nothing kept this kiosk from asking in between, nor others like it.
+FOLLOWS_S = 15 * 60
 #: A write of ours may be missing from a read this soon after it (facts, U10); until then our own knowledge wins.
 WRITES_SHOW_AFTER_S = 60
 #: Of one person so many young writes are kept: more than a lane's head sends before the next read of it.
@@ -117,7 +131,10 @@ class Knowledge:
                 by_user[record.user_id].append(record)
         for user_id, found in by_user.items():
             self._unreadable.pop(user_id, None)
-            view = View(requested_at, since, until, tuple(sorted(found, key=lambda r: (r.start, r.id))))
+            view = View(
+                requested_at, since, until, tuple(sorted(found, key=lambda r: (r.start, r.id))),
+                _open_since(self._views.get(user_id), requested_at, found),
+            )  # fmt: skip
             young = [w for w in self._written.pop(user_id, ()) if w[0] > requested_at - WRITES_SHOW_AFTER_S]
             for _, record in young:
                 shown = view.by_id(record.id)

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from daemon.dating import differs, is_stated, told
 from daemon.delivery.knowledge import View
 from daemon.delivery.plan import Plan
-from daemon.delivery.policy import FUTURE_MAX_S, LOOK_AGAIN_MIN_S, Moment, Policy
+from daemon.delivery.policy import FUTURE_MAX_S, LOOK_AGAIN_MIN_S, SHOWN_OPEN_S, Moment, Policy
 from daemon.delivery.reviewing import take_up
 from daemon.delivery.unknown import in_flight
 from daemon.delivery.walk import Walk, described, reference
@@ -240,11 +240,21 @@ def _close_late(walk: Walk, index: int, record: ShiftRecord) -> bool:
 
 
 def _close(walk: Walk, index: int, record: ShiftRecord, *, expired: bool) -> bool:
-    """Set the end of a shift that was just seen without one of somebody's own: an update overwrites what stands."""
+    """Set the end of a shift that was just seen without one of somebody's own: an update overwrites what stands.
+
+    What ends an outage ends it for other kiosks as well: they have a moment to send what they have, and are not
+    overwritten.
+    """
     punch = walk.punches[index]
     assert walk.view is not None
     if walk.moment.now - walk.view.requested_at > walk.policy.close_within_s:
         return walk.read(index, expired=expired)
+    if record.end is None and (waits_s := SHOWN_OPEN_S - walk.view.shown_open_s(record.id)) > 0:
+        look_at = walk.view.requested_at + waits_s
+        if walk.moment.now >= look_at:
+            return walk.read(index, expired=expired)
+        walk.wake(look_at)
+        return False
     step = CloseShift(punch.user_id, record.id, punch.second, _mark(punch, record))
     return walk.send(index, step, expired=expired)
 

@@ -44,8 +44,8 @@ def in_flight(walk: Walk, index: int) -> bool:
     if isinstance(step, CloseShift) and not conflict:
         speaks_from = first_look = sent_at + walk.policy.overwritten_within_s
     known_since = walk.view.requested_at if walk.view else float("-inf")
-    if walk.view is not None and known_since >= speaks_from and walk.view.covers(walk.punches[index].second):
-        ours, taken = {x for i, x in enumerate(walk.remote_ids) if x is not None and i != index}, walk.taken(index)
+    if walk.view is not None and known_since >= speaks_from and walk.covered_by(walk.view, index):
+        ours, taken = walk.known_as_others(index), walk.taken(index)
         found = match(step, walk.view, attempt.sent_at, ours, taken)
         if isinstance(found, Exactly):
             return _found(walk, index, found.record, step)
@@ -148,10 +148,12 @@ def _never_happened(walk: Walk, index: int, step: Write, found: Resembling | Abs
             walk.settle(i, PunchState.REVIEW, reason=wrong, detail=shown, outcome=None if near else "absent")
         elif isinstance(found, Resembling):
             walk.settle(i, PunchState.REVIEW, reason="outcome_unclear", detail=described(found.record))
-        elif isinstance(step, CloseShift) and attempt is not None and attempt.answered:
+        elif isinstance(step, CloseShift):
             stands = walk.view.by_id(step.shift_id) if walk.view else None
             shown = described(stands) if stands else None
-            walk.settle(i, PunchState.REVIEW, reason="could_not_close", detail=shown, outcome="did_not_take")
+            answered = attempt is not None and attempt.answered
+            outcome = "did_not_take" if answered else "absent"  # lost on its way, it goes again (reviewing.py)
+            walk.settle(i, PunchState.REVIEW, reason="could_not_close", detail=shown, outcome=outcome)
         else:
             walk.settle(i, PunchState.PENDING, outcome="absent")
     return False

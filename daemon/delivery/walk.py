@@ -66,6 +66,13 @@ class Walk:
         at = self.view.starting if punch.direction is Direction.CLOCK_IN else self.view.ending
         return at(punch.second, but=self.taken(index))
 
+    def known_as_others(self, index: int) -> set[str]:
+        """The shifts that are this lane's other punches', or begin at the very second of another clock-in of it."""
+        ours = {shift_id for i, shift_id in enumerate(self.remote_ids) if shift_id is not None and i != index}
+        begun = {p.second for i, p in enumerate(self.punches) if i != index and p.direction is Direction.CLOCK_IN}
+        begun -= {self.punches[index].second}
+        return ours | {record.id for record in (self.view.records if self.view else ()) if record.start in begun}
+
     def taken(self, index: int) -> frozenset[str]:
         """The shifts whose start (of a clock-out: whose end) is another punch's: each is one punch's.
 
@@ -141,6 +148,10 @@ class Walk:
         attempt = self.lane[index].attempt
         told = attempt is not None and attempt.outcome == "too_old"
         return told or self.moment.server_now - self.punches[index].second > self.policy.reach_s
+
+    def covered_by(self, view: View, index: int) -> bool:
+        """Whether a read asked for this punch's second, or, of one that lies ahead of it, for all there was."""
+        return view.covers(min(self.punches[index].second, int(view.requested_at)))
 
     def stale(self, punch: Punch, asked_after: float | None = None) -> bool:
         """Whether a read is owed before writing: the punch is old, or the read must be newer than `asked_after`."""
@@ -249,7 +260,7 @@ class Walk:
         punch = self.punches[index]
         if not self.policy.can_look_up:
             return False if self.states[index] is PunchState.IN_FLIGHT else self.hold(index, self.policy.no_look_up)
-        since = punch.second - (back_s or self.policy.max_shift_s) - _READ_AROUND_S
+        since = min(punch.second, int(self.moment.now)) - (back_s or self.policy.max_shift_s) - _READ_AROUND_S
         until = min(int(self.moment.now) + _READ_AROUND_S, since + READ_SPAN_MAX_S)
         self.request, self.expired, self.due = Read(since, until), expired, punch.occurred_at
         return False

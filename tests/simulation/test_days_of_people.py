@@ -246,7 +246,7 @@ def test_an_update_that_was_lost_goes_again(tmp_path: Path) -> None:
         await town.until("Tue 07:00")
         town.sandbox.faults.set(kind=Kind.DROP, method="PUT", processed=False, count=1)
         kiosk.online()
-        await asyncio.sleep(HOUR)
+        await town.until("Tue 14:00")
         assert town.sheet() == ["Anna Mon 08:00:00 - Mon 17:00:00"]
         assert await kiosk.stuck() == []
 

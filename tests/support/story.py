@@ -177,9 +177,6 @@ def wait(story: Story, state: str, reason: str, direction: str = "clock_in", at:
     story.punch(ANNA, at, direction, state, reason=reason)
 
 
-#: Reasons that are not true of a clock-in (or clock-out) two hours after an ordinary day.
-
-
 def at_night(story: Story, state: str, reason: str, *, start: float = 18 * HOUR, end: float | None = None) -> None:
     """Anna's next clock-in (and clock-out) wait for that reason, with cause: the tests below give it."""
     wait(story, state, reason, at=start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation.weeks.clocks import DOUBT_S
+from tests.simulation.weeks.history import Disk
 from tests.simulation.weeks.seen import PunchSeen
 from tests.simulation.weeks.sights import Sights
 
@@ -16,8 +17,17 @@ def _clock_untrusted(sights: Sights, punch: PunchSeen) -> str | None:
     states = [state for state in sights.facts.clocks(punch.kiosk) if state.boot_id == punch.tap.said.boot_id]
     if any(state.doubted or abs(state.error_s) > DOUBT_S for state in states):
         return None  # a boot once disputed is believed again only while it lasts
-    vouched = any(state.vouched for state in states)
+    later = [state.since for state in sights.facts.clocks(punch.kiosk) if states and state.since > states[-1].since]
+    ends = min(later, default=sights.facts.ending.at)
+    vouched = any(state.vouched and not _full(sights, punch.kiosk, state.since, ends) for state in states)
     return "NTP vouched for the clock of its boot" if vouched else None
+
+
+def _full(sights: Sights, kiosk: str, since: float, until: float) -> bool:
+    """Whether a kiosk's disk had no room for all of that time: nothing that was learnt could be written down."""
+    lines = [line for _, line in sights.facts.of(Disk) if line.kiosk == kiosk and line.at < until]
+    before = [line for line in lines if line.at <= since]
+    return bool(before) and before[-1].full and not any(not line.full for line in lines if line.at > since)
 
 
 def _earlier_undecided(sights: Sights, punch: PunchSeen) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.simulation.weeks.clocks import DOUBT_S
-from tests.simulation.weeks.history import HumanDid
+from tests.simulation.weeks.history import HumanDid, Reconfigured
 from tests.simulation.weeks.seen import PunchSeen, clock
 from tests.simulation.weeks.sights import Sight, Sights
 
@@ -165,6 +165,8 @@ def _time_disputed(sights: Sights, punch: PunchSeen) -> str | None:
         return None
     if max(abs(state.error_s - last.error_s) for state in (then, just_before)) > DOUBT_S - 1:
         return None  # in the end that boot's clock says something else than it did at the tap
+    if last.doubted:
+        return None  # set right, but no answer came that ended the doubt
     later = [state.since for state in every if state.boot_id != last.boot_id and state.since > last.since]
     if later and min(later) - last.since < LOOK_S:
         return None  # the machine went off before the kiosk looked at its clock again, and nothing holds beyond that
@@ -194,7 +196,9 @@ def _repeat_of_earlier(sights: Sights, punch: PunchSeen) -> str | None:
     if punch.tap is None:
         return "it came of no tap"
     facts, tap = sights.facts, punch.tap
-    limit = facts.repeat_s(punch.kiosk, tap.said.at) + 12 + abs(tap.off_s)
+    since = [line for _, line in facts.of(Reconfigured) if line.kiosk == punch.kiosk and line.at > tap.said.at]
+    rules = [facts.repeat_s(punch.kiosk, at) for at in (tap.said.at, *(line.at for line in since))]
+    limit = max(rules) + 12 + abs(tap.off_s)  # by the rule of the tap, or of the moment that decided it
     for other in facts.punches:
         first = other.tap
         if first is None or first is tap or (other.user_id, other.kiosk) != (punch.user_id, punch.kiosk):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daemon.delivery.knowledge import RECORDS_MAX, Knowledge
+from daemon.delivery.knowledge import FOLLOWS_S, RECORDS_MAX, Knowledge
 from daemon.timesheets.timesheet import ShiftRecord
 
 HOUR = 3600
@@ -22,3 +22,16 @@ def test_our_own_writes_never_make_a_view_longer_than_its_bound() -> None:
     assert not view.covers(oldest - HOUR)
     assert view.covers(oldest)
     assert view.starting((3 * RECORDS_MAX - 1) * HOUR) is not None
+
+
+def test_how_long_a_shift_was_shown_open_counts_over_reads_that_follow_one_another() -> None:
+    """A read long after the one before begins anew: whatever kept this kiosk from asking may have kept others too."""
+    knowledge, there = Knowledge(), [ShiftRecord("s1", "7", 5)]
+    shown = []
+    for at, records in ((0.0, there), (60.0, there), (960.0, there), (1861.0, there), (1900.0, []), (1960.0, there)):
+        knowledge.learn(["7"], at, 0, 10**6, records)
+        view = knowledge.of("7")
+        assert view is not None
+        shown.append(view.shown_open_s("s1"))
+    assert FOLLOWS_S == 900
+    assert shown == [0, 60, 960, 0, 0, 0]

@@ -9,7 +9,7 @@ import pytest
 from daemon.delivery.knowledge import View
 from daemon.delivery.plan import Read, Send
 from daemon.delivery.planner import plan_lane
-from daemon.delivery.policy import CLOSE_WITHIN_S, Policy
+from daemon.delivery.policy import CLOSE_WITHIN_S, SHOWN_OPEN_S, Policy
 from daemon.model import PunchState, RecordedAs
 from daemon.queue.deliveries import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift
@@ -294,6 +294,18 @@ def test_a_shift_is_closed_by_an_update_only_right_after_a_read():
     assert isinstance(plan_lane(lane, seen(read_at, shift("s1", 0)), moment(20.5), POLICY).request, Read)
     ended_since = seen(20.49, shift("s1", 0, 9))
     assert verdicts(plan_lane(lane, ended_since, moment(20.5), POLICY)) == [("out-8", "review", "already_clocked_out")]
+
+
+def test_a_shift_is_closed_by_an_update_only_when_it_was_shown_open_for_a_while():
+    """What ended this kiosk's outage may have ended another's, whose clock-out of that very shift is on its way."""
+    lane = [punch("in", 0, DELIVERED, shift="s1"), punch("out", 8)]
+    for shown_s, sends in ((0, False), (SHOWN_OPEN_S - 1, False), (SHOWN_OPEN_S, True)):
+        view = replace(seen(20.5, shift("s1", 0)), open_since={"s1": at(20.5) - shown_s})
+        plan = plan_lane(lane, view, moment(20.5), POLICY)
+        assert isinstance(plan.request, Send) is sends
+        assert sends or plan.wake_at == at(20.5) + SHOWN_OPEN_S - shown_s
+    later = moment(20.5 + SHOWN_OPEN_S / 3600)
+    assert isinstance(plan_lane(lane, replace(view, open_since={}), later, POLICY).request, Read)
 
 
 def test_closing_by_update_can_be_switched_off():

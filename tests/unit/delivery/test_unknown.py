@@ -233,12 +233,22 @@ def test_an_update_that_did_not_take_needs_a_person():
 
 
 def test_an_update_that_never_arrived_goes_again():
-    """Row "unknown": a lost request, looked for and absent. What ended the shift meanwhile is seen by the next plan."""
+    """It is looked for and absent: nobody is kept back by it, and while the shift is open the next read sends it."""
     step = CloseShift("7", "s1", second(8), "out-8")
     lane = [punch("in", 0, DELIVERED, shift="s1"), tried(punch("out", 8), step, 20)]
-    for record in (shift("s1", 0), shift("s1", 0, 9, by="admin")):
-        plan = plan_lane(lane, seen(20.1, record), moment(20.2), POLICY)
-        assert [(v.state, v.attempt_outcome) for v in plan.verdicts] == [(PunchState.PENDING, "absent")]
+    (verdict,) = plan_lane(lane, seen(20.1, shift("s1", 0)), moment(20.2), POLICY).verdicts
+    assert (verdict.state, verdict.reason, verdict.attempt_outcome) == (REVIEW, "could_not_close", "absent")
+    lost = tried(punch("out", 8, REVIEW, reason="could_not_close"), step, 20, outcome="absent")
+    lane[1] = replace(lost, since=at(20.2))
+    for read_at, record, takes_up in (
+        (20.15, shift("s1", 0), False),
+        (21, shift("s1", 0), True),
+        (21, shift("s1", 0, 9, by="admin"), False),
+    ):
+        plan = plan_lane(lane, seen(read_at, record), moment(21.001), POLICY)
+        assert (("out-8", "pending", None) in verdicts(plan)) is takes_up
+    lane[1] = replace(lane[1], attempt=replace(lost.attempt, outcome="did_not_take"))
+    assert verdicts(plan_lane(lane, seen(21, shift("s1", 0)), moment(21.001), POLICY)) == []
 
 
 def test_what_an_update_of_a_reopened_shift_did_is_found():
@@ -329,6 +339,26 @@ def test_a_read_of_another_time_tells_nothing_of_a_request():
     lane = [punch("in", 0, DELIVERED, shift="s1"), answered(tried(punch("out", 8), step, 30))]
     plan = plan_lane(lane, View(at(30.1), second(15), second(31), ()), moment(30.1), POLICY)
     assert (plan.verdicts, isinstance(plan.request, Read)) == ((), True)
+
+
+def test_a_request_of_a_second_that_lies_ahead_is_judged():
+    """A clock that ran ahead was set back: no read reaches that second, and what there is has been read."""
+    for ahead in (3, 26, 30 * 24):
+        lane = [tried(punch("in", 8 + ahead), OpenShift("7", second(8 + ahead)), 8)]
+        request = plan_lane(lane, None, moment(8.1), POLICY).request
+        assert isinstance(request, Read)
+        assert request.since < request.until
+        view = View(at(8.1), request.since, request.until, ())
+        assert plan_lane(lane, view, moment(8.101), POLICY).verdicts
+
+
+def test_a_later_clock_in_does_not_take_an_earlier_ones_shift():
+    """The earlier one is in review, and its shift stands there to the second: it is not the later one's, rounded."""
+    first = tried(punch("in", 8, REVIEW, reason="internal_error"), OpenShift("7", second(8)), 11)
+    later = tried(punch("in", 8 + 1 / 6), OpenShift("7", second(8 + 1 / 6)), 11.001, attempt_id=2)
+    view = seen(11.1, shift("s0", 8, created=11))
+    plan = plan_lane([replace(first, since=at(11)), later], view, moment(11.1), POLICY)
+    assert verdicts(plan) == [(later.punch.id, "pending", None)]
 
 
 def test_a_long_settling_time_does_not_put_off_the_read_of_an_update():

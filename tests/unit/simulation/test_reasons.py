@@ -9,13 +9,14 @@ import pytest
 from tests.simulation.weeks.checker import check
 from tests.simulation.weeks.checker_reasons import TRUTHS
 from tests.simulation.weeks.facts import published_reasons
-from tests.simulation.weeks.history import ClockStepped, ClockSynchronised, HumanDid
+from tests.simulation.weeks.history import ClockStepped, ClockSynchronised, Disk, HumanDid, PowerCut
 from tests.support.days import broken
-from tests.support.story import ANNA, DOOR, HOUR, T0, a_day, at_night, reconfigured, wait
+from tests.support.story import ANNA, DOOR, HOUR, T0, Story, a_day, at_night, reconfigured, rfc3339, wait
 
 REASONS = Path(__file__).resolve().parents[3] / "docs" / "reasons.md"
 
 
+#: Reasons that are not true of a clock-in (or clock-out) two hours after an ordinary day.
 UNTRUE = (
     ("held", "clock_untrusted", "clock_in"),
     ("held", "earlier_punch_undecided", "clock_in"),
@@ -101,3 +102,53 @@ def test_true_reasons_pass():
     refused.lines.append(HumanDid(at=T0 + 17.0 * HOUR, what="unassign", user_id=ANNA))
     for story in (too_long, forgotten, waiting, overlapping, refused):
         assert "reasons true" not in broken(story), check(story.history())
+
+
+def tapped_after_a_power_cut(story: Story) -> float:
+    """Anna taps on a clock that nothing vouches for; NTP does an hour later. Gives the second of her tap."""
+    at = 19.5 * HOUR
+    story.lines.append(PowerCut(at=T0 + 19.0 * HOUR, kiosk=DOOR, life=1, off_s=6.0, torn=""))
+    story.start(19.2 * HOUR, life=2, boot="boot-2", ahead=-6.0, ntp=False)
+    story.tap(ANNA, at, "clocked_in", ahead=-6.0, boot_id="boot-2", boottime_s=1080.0)
+    punch = story.punch(ANNA, at, "clock_in", "held", reason="clock_untrusted")
+    punch |= {"time_error_s": None, "raw_at": rfc3339(T0 + at - 6)}
+    story.lines.append(ClockSynchronised(at=T0 + at + HOUR, kiosk=DOOR, by_s=6.0))
+    return at
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_was_vouched_for_on_a_full_disk_may_be_forgotten(full):
+    """Nothing could be written down of it until the power went."""
+    story = a_day()
+    at = tapped_after_a_power_cut(story)
+    if full:
+        story.lines.append(Disk(at=T0 + at + 60, kiosk=DOOR, full=True))
+    story.lines.append(PowerCut(at=T0 + at + 2 * HOUR, kiosk=DOOR, life=2, off_s=60.0, torn=""))
+    story.start(at + 2 * HOUR + 60, life=3, boot="boot-3")
+    assert ("reasons true" in broken(story)) is not full
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_doubt_that_no_answer_ended_outlives_the_clock_that_was_set_right(asked):
+    """A Date disputed the time server's lie; then the line was down until the power went."""
+    story, at = a_day(), 18 * HOUR
+    wait(story, "review", "time_disputed", at=at)
+    story.lines.append(ClockStepped(at=T0 + at + 1, kiosk=DOOR, by_s=-4000.0, ahead_s=-4000.0, vouched=True))
+    story.ask(at + 60, "GET", "/me")
+    story.lines.append(ClockSynchronised(at=T0 + at + 3600, kiosk=DOOR, by_s=4000.0))
+    if asked:
+        story.ask(at + 3700, "GET", "/me")
+    story.start(at + 3 * HOUR, life=2, boot="boot-2")
+    assert ("reasons true" in broken(story)) is asked
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_tap_may_be_a_repeat_by_the_rule_of_when_it_was_decided(changed):
+    """Two undecided taps of Anna's two minutes apart; the owner makes the repeat time three minutes before they are."""
+    story, at = a_day(), 18 * HOUR
+    wait(story, "held", "waiting_for_clock_out", at=at)
+    wait(story, "discarded", "repeat_of_earlier", at=at + 120)
+    if changed:
+        story.lines.append(reconfigured(at + HOUR, repeat_tap_s=180))
+    told = {words for words in map(str, check(story.history())) if "no other tap of that person" in words}
+    assert bool(told) is not changed
