@@ -99,8 +99,8 @@ def _unobstructed(walk: Walk, index: int) -> bool:
         return taken or walk.open_for(index) is not None
     attempt = walk.lane[index].attempt
     if reason == "could_not_close" and attempt is not None and attempt.outcome == "absent":
-        # The update never arrived: while the shift is still open it goes again.
-        return walk.open_for(index) is not None
+        # The update never arrived: while the shift is still open, and updates are wanted, it goes again.
+        return walk.policy.close_late_by_update and walk.open_for(index) is not None
     if reason in _WANT_AN_OPEN_SHIFT:
         own = _own_shift(walk, index)
         return own is not None and own.end is None

@@ -69,8 +69,8 @@ class Walk:
     def known_as_others(self, index: int) -> set[str]:
         """The shifts that are this lane's other punches', or begin at the very second of another clock-in of it."""
         ours = {shift_id for i, shift_id in enumerate(self.remote_ids) if shift_id is not None and i != index}
-        begun = {p.second for i, p in enumerate(self.punches) if i != index and p.direction is Direction.CLOCK_IN}
-        begun -= {self.punches[index].second}
+        others = (p for i, p in enumerate(self.punches) if i != index and p.time_known)
+        begun = {p.second for p in others if p.direction is Direction.CLOCK_IN} - {self.punches[index].second}
         return ours | {record.id for record in (self.view.records if self.view else ()) if record.start in begun}
 
     def taken(self, index: int) -> frozenset[str]:
