@@ -84,8 +84,8 @@ def _ended_at(record: ShiftRecord) -> float:
 #: Our own writes make a view no longer than this, so that a long queue costs as much a punch as a short one. It is
 #: more than the planner looks at (a lane's head and its neighbours, max_shift_hours around them).
 RECORDS_MAX = 48
-#: A read this long after another follows it: nothing kept this kiosk from asking in between, nor others like it.
-FOLLOWS_S = 15 * 60
+#: A read this long after another follows it: nothing kept this kiosk from asking for longer, nor others like it.
+FOLLOWS_S = 300
 #: A write of ours may be missing from a read this soon after it (facts, U10); until then our own knowledge wins.
 WRITES_SHOW_AFTER_S = 60
 #: Of one person so many young writes are kept: more than a lane's head sends before the next read of it.

@@ -21,7 +21,15 @@ from collections.abc import Sequence
 from daemon.dating import differs, is_stated, told
 from daemon.delivery.knowledge import View
 from daemon.delivery.plan import Plan
-from daemon.delivery.policy import FUTURE_MAX_S, LOOK_AGAIN_MIN_S, SHOWN_OPEN_S, Moment, Policy
+from daemon.delivery.policy import (
+    CROWDED_MAX_S,
+    CROWDED_S,
+    FUTURE_MAX_S,
+    LOOK_AGAIN_MIN_S,
+    SHOWN_OPEN_S,
+    Moment,
+    Policy,
+)
 from daemon.delivery.reviewing import take_up
 from daemon.delivery.unknown import in_flight
 from daemon.delivery.walk import Walk, described, reference
@@ -243,20 +251,33 @@ def _close(walk: Walk, index: int, record: ShiftRecord, *, expired: bool) -> boo
     """Set the end of a shift that was just seen without one of somebody's own: an update overwrites what stands.
 
     What ends an outage ends it for other kiosks as well: they have a moment to send what they have, and are not
-    overwritten.
+    overwritten. From the second look on it goes as what is live: once more behind others, it would look for ever.
     """
-    punch = walk.punches[index]
-    assert walk.view is not None
-    if walk.moment.now - walk.view.requested_at > walk.policy.close_within_s:
+    punch, view = walk.punches[index], walk.view
+    assert view is not None
+    expired = expired and view.shown_open_s(record.id) <= 0
+    if walk.moment.now - view.requested_at > walk.policy.close_within_s:
         return walk.read(index, expired=expired)
-    if record.end is None and (waits_s := SHOWN_OPEN_S - walk.view.shown_open_s(record.id)) > 0:
-        look_at = walk.view.requested_at + waits_s
+    if record.end is None and (waits_s := _wait_for_others(walk, view, record)) > 0:
+        look_at = view.requested_at + waits_s
         if walk.moment.now >= look_at:
-            return walk.read(index, expired=expired)
+            return walk.read(index)
         walk.wake(look_at)
         return False
     step = CloseShift(punch.user_id, record.id, punch.second, _mark(punch, record))
     return walk.send(index, step, expired=expired)
+
+
+def _wait_for_others(walk: Walk, view: View, record: ShiftRecord) -> float:
+    """How long after this read the open shift is looked at again before it is ended by an update, seconds; 0: now.
+
+    What waits for the account's next minute leaves in its first seconds, here and on other kiosks: what a read of those
+    shows may be changing.
+    """
+    shown_s = view.shown_open_s(record.id)
+    into_minute_s = (view.requested_at + walk.moment.server_now - walk.moment.now) % 60
+    crowded = into_minute_s < CROWDED_S and shown_s < CROWDED_MAX_S
+    return max(SHOWN_OPEN_S - shown_s, 2 * CROWDED_S if crowded else 0.0)
 
 
 def _mark(punch: Punch, record: ShiftRecord) -> str | None:

@@ -29,6 +29,8 @@ CLOSE_WITHIN_S = 30
 CLOSE_WITHIN_SLOW_S = 120
 #: And reads have shown it open for so long: others whose way came back in the same moment have sent theirs by then.
 SHOWN_OPEN_S = 70
+#: So long after a whole minute everybody sends who waited for it; not looked at anew for ever on a crowded account.
+CROWDED_S, CROWDED_MAX_S = 5, 600
 #: A request may arrive as late as this, in times of how long an answer is waited for (the client's whole limit).
 ARRIVES_IN = 2
 #: No pause after lost requests keeps a punch back in the last minute of the service's reach: time for one more try.

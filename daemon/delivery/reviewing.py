@@ -99,7 +99,10 @@ def _unobstructed(walk: Walk, index: int) -> bool:
         return taken or walk.open_for(index) is not None
     attempt = walk.lane[index].attempt
     if reason == "could_not_close" and attempt is not None and attempt.outcome == "absent":
-        # The update never arrived: while the shift is still open, and updates are wanted, it goes again.
+        # The update never arrived: while it is still wanted it goes again.
+        own = _own_shift(walk, index)
+        if own is not None and own.auto_ended:
+            return walk.policy.after_auto_clock_out == "correct"
         return walk.policy.close_late_by_update and walk.open_for(index) is not None
     if reason in _WANT_AN_OPEN_SHIFT:
         own = _own_shift(walk, index)

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 from daemon.delivery.knowledge import View
 from daemon.delivery.plan import Plan, Send
-from daemon.delivery.policy import SHOWN_OPEN_S, Moment
+from daemon.delivery.policy import CROWDED_MAX_S, Moment
 from daemon.delivery.steps import encode
 from daemon.model import Direction, Punch, PunchState, RecordedAs, Source
 from daemon.queue.deliveries import Attempt, LanePunch
@@ -107,8 +107,8 @@ def shift(
 
 
 def seen(hours: float, *records: ShiftRecord) -> View:
-    """What a read requested at that time showed; what is open was so for a while."""
-    since = {record.id: at(hours) - SHOWN_OPEN_S for record in records if record.end is None}
+    """What a read requested at that time showed; what is open was so for long."""
+    since = {record.id: at(hours) - CROWDED_MAX_S for record in records if record.end is None}
     return View(at(hours), second(-24 * 60), second(24 * 60), records, since)
 
 

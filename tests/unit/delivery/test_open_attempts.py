@@ -133,7 +133,7 @@ def test_every_way_into_a_request_is_among_them():
         (OpenShift, 1, False, 0),
         (EndShift, 1, False, 0),
         (RecordShift, 2, True, 0),
-        (CloseShift, 1, True, 0),
+        (CloseShift, 1, False, 0),
         (RecordShift, 2, False, 1),
         (CloseShift, 1, False, 2),
         (OpenShift, 1, False, 3),

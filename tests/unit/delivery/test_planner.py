@@ -300,12 +300,28 @@ def test_a_shift_is_closed_by_an_update_only_when_it_was_shown_open_for_a_while(
     """What ended this kiosk's outage may have ended another's, whose clock-out of that very shift is on its way."""
     lane = [punch("in", 0, DELIVERED, shift="s1"), punch("out", 8)]
     for shown_s, sends in ((0, False), (SHOWN_OPEN_S - 1, False), (SHOWN_OPEN_S, True)):
-        view = replace(seen(20.5, shift("s1", 0)), open_since={"s1": at(20.5) - shown_s})
-        plan = plan_lane(lane, view, moment(20.5), POLICY)
+        view = replace(seen(20.51, shift("s1", 0)), open_since={"s1": at(20.51) - shown_s})
+        plan = plan_lane(lane, view, moment(20.51), POLICY)
         assert isinstance(plan.request, Send) is sends
-        assert sends or plan.wake_at == at(20.5) + SHOWN_OPEN_S - shown_s
-    later = moment(20.5 + SHOWN_OPEN_S / 3600)
+        assert sends or plan.wake_at == at(20.51) + SHOWN_OPEN_S - shown_s
+    plan = plan_lane(lane, replace(view, open_since={"s1": at(20.51) - 1}), moment(20.52), POLICY)
+    assert (type(plan.request), plan.expired) == (Read, False)
+    later = moment(20.51 + SHOWN_OPEN_S / 3600)
     assert isinstance(plan_lane(lane, replace(view, open_since={}), later, POLICY).request, Read)
+
+
+@pytest.mark.parametrize(("into_minute_s", "shown_s", "ahead_s", "sends"), [
+    (0, 80, 0, False), (4.9, 80, 0, False), (5.1, 80, 0, True),
+    (55, 80, 0, True), (55, 80, 6, False), (0, 601, 0, True),
+])  # fmt: skip
+def test_no_update_rests_on_a_read_of_a_minutes_first_seconds(into_minute_s, shown_s, ahead_s, sends):
+    """Who waited for the account's next minute sends then, as another kiosk does. Where it is full, not for ever."""
+    lane = [punch("in", 0, DELIVERED, shift="s1"), punch("out", 8)]
+    read_at = 20.5 + into_minute_s / 3600
+    view = replace(seen(read_at, shift("s1", 0)), open_since={"s1": at(read_at) - shown_s})
+    plan = plan_lane(lane, view, moment(read_at, server_ahead_s=ahead_s), POLICY)
+    assert isinstance(plan.request, Send) is sends
+    assert sends or plan.wake_at == pytest.approx(at(read_at) + 10)
 
 
 def test_closing_by_update_can_be_switched_off():

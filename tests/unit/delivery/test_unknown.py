@@ -249,6 +249,10 @@ def test_an_update_that_never_arrived_goes_again():
         assert (("out-8", "pending", None) in verdicts(plan)) is takes_up
     open_still = seen(21, shift("s1", 0))
     assert verdicts(plan_lane(lane, open_still, moment(21.001), Policy(close_late_by_update=False))) == []
+    by_itself = seen(21, shift("s1", 0, 10, by="autoClockOut"))
+    for wanted in ("correct", "review"):
+        plan = plan_lane(lane, by_itself, moment(21.001), Policy(after_auto_clock_out=wanted))
+        assert (("out-8", "pending", None) in verdicts(plan)) is (wanted == "correct")
     lane[1] = replace(lane[1], attempt=replace(lost.attempt, outcome="did_not_take"))
     assert verdicts(plan_lane(lane, seen(21, shift("s1", 0)), moment(21.001), POLICY)) == []
 
