@@ -28,6 +28,8 @@ class Probing:
         self._timekeeper, self._planning, self._looks = timekeeper, planning, looks
         self._gate, self._pacer = gate, pacer
         self._greeted = False
+        #: The last one reached nobody. Where nothing waits, no other request would ever tell that somebody is there.
+        self._unheard = False
         self._pause_s, self._at = PROBE_FIRST_S, 0.0
         #: The clock was set, or a person asked: the next one is free.
         self._free = False
@@ -42,20 +44,26 @@ class Probing:
         self._free = self._free or asked or self._timekeeper.stepped_s != self._stepped_s
 
     def wanted(self, now: float) -> bool:
-        """Whether one is owed before anything else: after a start, while halted, or for the clock."""
-        return not self._greeted or self._gate.halt is not None or (self._for_clock() and now >= self._clock_at(now))
+        """Whether one is owed before anything else: after a start, while halted, again where it reached nobody, or for
+        the clock."""
+        owed = not self._greeted or self._gate.halt is not None or self._to_be_heard
+        return owed or (self._for_clock() and now >= self._clock_at(now))
 
     def due_at(self, now: float) -> float:
-        """When the next one for the clock may go; infinity while none is wanted."""
-        if self._gate.paused or not self._for_clock():
+        """When the next one may go for the clock, or to be heard; infinity while none is wanted."""
+        if self._gate.paused or not (self._for_clock() or self._to_be_heard):
             return float("inf")
+        if self._to_be_heard:
+            return max(self._gate.ready_at(now), self._pacer.ready_at(now, live=True))
         # Where the budget does not allow it yet it is not due: else the loop would spin until the budget does.
         return max(self._clock_at(now), self._gate.ready_at(now), self._pacer.ready_at(now, live=True))
 
     async def probe(self) -> None:
         """Carry one out."""
         self._greeted, for_clock = True, self._for_clock()
-        if reach_of((await self._looks.greet()).outcome) is not Reach.ANSWERED:
+        reach = reach_of((await self._looks.greet()).outcome)
+        self._unheard = reach in (Reach.UNREACHED, Reach.UNCLEAR, Reach.CERTIFICATE_TIME)
+        if reach is not Reach.ANSWERED:
             return  # the gate or the budget makes the pause
         self._at = self._timekeeper.now() + self._pause_s
         self._pause_s = min(self._pause_s * 2, PROBE_MAX_S)
@@ -75,6 +83,10 @@ class Probing:
         budget = self._pacer.budget
         limit = (budget.day_limit if budget is not None else None) or self._pacer.requests_per_day
         return DAY_S / max(1.0, limit * IDLE_SHARE) if limit else 0.0
+
+    @property
+    def _to_be_heard(self) -> bool:
+        return self._unheard and not self._planning.board.lanes
 
     def _for_clock(self) -> bool:
         return self._planning.anyone_waits and not self._timekeeper.trusted

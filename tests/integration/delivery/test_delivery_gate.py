@@ -67,6 +67,25 @@ def test_a_doubt_ends_by_itself_though_nothing_waits(tmp_path: Path) -> None:
     on_bench(tmp_path, story)
 
 
+def test_an_offline_start_with_nothing_to_send_does_not_stay_offline(tmp_path: Path) -> None:
+    """Nobody taps for days: the greeting that reached nobody is said again, ever later, until somebody answers."""
+
+    async def story(bench: Bench) -> None:
+        await bench.crash()
+        bench.sandbox.cable.cut()
+        await bench.start()
+        await asyncio.sleep(HOUR)
+        assert bench.delivery.status().state == "offline"
+        assert bench.delivery.status().next_try_at is not None
+        before = len(bench.requests())
+        bench.sandbox.cable.restore()
+        await asyncio.sleep(HOUR)
+        assert bench.delivery.status().state == "online"
+        assert len(bench.requests()) - before == 1
+
+    on_bench(tmp_path, story)
+
+
 def test_an_offline_start_gets_its_trust_though_nothing_waits(tmp_path: Path) -> None:
     """Nothing vouches for the clock and the greeting reached nobody: trust comes with the network, not with a tap."""
 
