@@ -228,8 +228,7 @@ def _own_clock_out(walk: Walk, index: int, shift_id: str) -> bool:
 
 
 def _already_ended(walk: Walk, index: int, record: ShiftRecord) -> bool:
-    punch = walk.punches[index]
-    if record.end == punch.second and record.id not in walk.taken(index):
+    if walk.ends_here(index, record):
         return walk.deliver(index, record, RecordedAs.CLOCK_OUT)
     if not record.auto_ended:
         opened_since = walk.open_for(index)

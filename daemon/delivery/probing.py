@@ -53,10 +53,9 @@ class Probing:
         """When the next one may go for the clock, or to be heard; infinity while none is wanted."""
         if self._gate.paused or not (self._for_clock() or self._to_be_heard):
             return float("inf")
-        if self._to_be_heard:
-            return max(self._gate.ready_at(now), self._pacer.ready_at(now, live=True))
         # Where the budget does not allow it yet it is not due: else the loop would spin until the budget does.
-        return max(self._clock_at(now), self._gate.ready_at(now), self._pacer.ready_at(now, live=True))
+        at = max(self._gate.ready_at(now), self._pacer.ready_at(now, live=True))
+        return at if self._to_be_heard else max(at, self._clock_at(now))
 
     async def probe(self) -> None:
         """Carry one out."""

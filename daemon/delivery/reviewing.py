@@ -65,12 +65,10 @@ def _recorded(walk: Walk, index: int) -> ShiftRecord | None:
     """The shift that has exactly this punch's time where it belongs."""
     if walk.reasons[index] in WRONG and walk.lane[index].attempt is None:
         return None  # its time is not the true one and never left: whoever wrote that second, it was not for this tap
-    punch = walk.punches[index]
     if index and walk.is_pair(index - 1) and walk.remote_ids[index - 1] is not None:
         # Its clock-in opened a shift: that this second ends another one delivers nothing.
         own = _own_shift(walk, index)
-        there = own is not None and own.end == punch.second and own.id not in walk.taken(index)
-        return own if there else None
+        return own if own is not None and walk.ends_here(index, own) else None
     return walk.shown(index)
 
 

@@ -66,6 +66,10 @@ class Walk:
         at = self.view.starting if punch.direction is Direction.CLOCK_IN else self.view.ending
         return at(punch.second, but=self.taken(index))
 
+    def ends_here(self, index: int, record: ShiftRecord) -> bool:
+        """Whether this shift ends at exactly this clock-out's second, and for no other one."""
+        return record.end == self.punches[index].second and record.id not in self.taken(index)
+
     def known_as_others(self, index: int) -> set[str]:
         """The shifts that are this lane's other punches', or begin at the very second of another clock-in of it."""
         ours = {shift_id for i, shift_id in enumerate(self.remote_ids) if shift_id is not None and i != index}

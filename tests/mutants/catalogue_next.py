@@ -109,7 +109,7 @@ MUTANTS = (
         row="any, already recorded",
         breaks="A shift that ends at exactly our second needs a person instead of being delivered.",
         file=_PLANNER,
-        before="if record.end == punch.second and record.id not in walk.taken(index):",
+        before="if walk.ends_here(index, record):",
         after="if False:",
         proofs=(f"{PLANNER}::test_a_shift_that_already_ended",),
     ),
@@ -320,7 +320,10 @@ MUTANTS = (
         breaks="The end that a manager typed in is overwritten by the tap.",
         file=_PLANNER,
         before='return walk.review(index, "already_clocked_out", described(record))',
-        after="return walk.send(index, CloseShift(punch.user_id, record.id, punch.second, reference(punch)))",
+        after=(
+            "punch = walk.punches[index]\n"
+            "        return walk.send(index, CloseShift(punch.user_id, record.id, punch.second, reference(punch)))"
+        ),
         proofs=(f"{PLANNER}::test_a_shift_that_already_ended",),
     ),
     _next(

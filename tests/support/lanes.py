@@ -12,6 +12,7 @@ from daemon.model import Direction, Punch, PunchState, RecordedAs, Source
 from daemon.queue.deliveries import Attempt, LanePunch
 from daemon.timesheets.timesheet import ShiftRecord, Write
 
+REVIEW, HELD, DELIVERED, IN_FLIGHT = PunchState.REVIEW, PunchState.HELD, PunchState.DELIVERED, PunchState.IN_FLIGHT
 #: 2026-11-20 00:00:00 UTC; lanes tell their times as hours after it.
 MIDNIGHT = 1_795_132_800
 HOUR = 3600

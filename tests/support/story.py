@@ -178,7 +178,7 @@ def wait(story: Story, state: str, reason: str, direction: str = "clock_in", at:
 
 
 def at_night(story: Story, state: str, reason: str, *, start: float = 18 * HOUR, end: float | None = None) -> None:
-    """Anna's next clock-in (and clock-out) wait for that reason, with cause: the tests below give it."""
+    """Anna's next clock-in (and clock-out) wait for that reason; whoever asks gives the cause."""
     wait(story, state, reason, at=start)
     if end is not None:
         wait(story, state, reason, "clock_out", at=end)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.simulation.weeks.facts import Facts
-from tests.simulation.weeks.history import Disk, Failed, KioskEnd
+from tests.simulation.weeks.history import Failed, KioskEnd
 from tests.simulation.weeks.seen import Finding, Request, Violation, clock, instant
 
 #: The key of every sandbox, as a kiosk's key file holds it.
@@ -122,12 +122,12 @@ def parts_run(facts: Facts) -> list[Violation]:
             at, _, words = written.partition(" ")
             if words.startswith("event=part.failed "):
                 error = _quoted(words, "error")
-                if not NO_ROOM.match(error) or not _was_full(facts, name, float(at)):
+                if not NO_ROOM.match(error) or not facts.was_full(name, float(at)):
                     finding.say(0, f"the {_quoted(words, 'part')} of {name} failed at {clock(float(at))}: {error}")
             elif words.startswith("event=work.contained "):
                 finding.say(0, f"{name} failed for one person at {clock(float(at))}: {_quoted(words, 'error')}")
         for code, told_at in kiosk.told:
-            if code.endswith("_failing") and not _was_full(facts, name, told_at):
+            if code.endswith("_failing") and not facts.was_full(name, told_at):
                 finding.say(0, f"{name} raised {code} at {clock(told_at)}, and its disk had room")
     for punch in facts.punches:
         given_up = [line for line in punch.journal if (line["data"] or {}).get("reason") == "internal_error"]
@@ -140,12 +140,6 @@ def _quoted(words: str, name: str) -> str:
     """One value of a line of the log."""
     found = re.search(rf'\b{name}=("(?:[^"\\]|\\.)*"|\S*)', words)
     return found[1].strip('"') if found else ""
-
-
-def _was_full(facts: Facts, kiosk: str, at: float) -> bool:
-    """Whether that kiosk's disk took nothing then."""
-    lines = [line for _, line in facts.of(Disk) if line.kiosk == kiosk and line.at <= at]
-    return bool(lines) and lines[-1].full
 
 
 def secrets_kept(facts: Facts) -> list[Violation]:

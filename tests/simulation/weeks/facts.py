@@ -22,6 +22,7 @@ from tests.simulation.weeks.history import (
     Begun,
     Crashed,
     Decided,
+    Disk,
     Ending,
     History,
     HumanDid,
@@ -96,6 +97,11 @@ class Facts:
         """Seconds inside which a tap repeats. Around a change of the settings the longer, or the `least`, of both."""
         values = [self.settings(kiosk, moment).get("repeat_tap_s", 60) for moment in (at - 5, at + 5)]
         return float(min(values) if least else max(values))
+
+    def was_full(self, kiosk: str, at: float) -> bool:
+        """Whether that kiosk's disk took nothing then."""
+        lines = [line for _, line in self.of(Disk) if line.kiosk == kiosk and line.at <= at]
+        return bool(lines) and lines[-1].full
 
     # --- people and badges
 

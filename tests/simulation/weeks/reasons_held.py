@@ -25,9 +25,8 @@ def _clock_untrusted(sights: Sights, punch: PunchSeen) -> str | None:
 
 def _full(sights: Sights, kiosk: str, since: float, until: float) -> bool:
     """Whether a kiosk's disk had no room for all of that time: nothing that was learnt could be written down."""
-    lines = [line for _, line in sights.facts.of(Disk) if line.kiosk == kiosk and line.at < until]
-    before = [line for line in lines if line.at <= since]
-    return bool(before) and before[-1].full and not any(not line.full for line in lines if line.at > since)
+    changes = [line for _, line in sights.facts.of(Disk) if line.kiosk == kiosk and since < line.at < until]
+    return sights.facts.was_full(kiosk, since) and all(line.full for line in changes)
 
 
 def _earlier_undecided(sights: Sights, punch: PunchSeen) -> str | None:

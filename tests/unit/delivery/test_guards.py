@@ -9,12 +9,10 @@ import pytest
 from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Policy
-from daemon.model import PunchState
 from daemon.queue.deliveries import LanePunch
 from daemon.timesheets.timesheet import EndShift, OpenShift
-from tests.support.lanes import at, moment, punch, second, seen, shift, tried
+from tests.support.lanes import DELIVERED, REVIEW, at, moment, punch, second, seen, shift, tried
 
-REVIEW, HELD, DELIVERED = PunchState.REVIEW, PunchState.HELD, PunchState.DELIVERED
 POLICY = Policy()
 
 

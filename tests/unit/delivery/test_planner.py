@@ -13,14 +13,23 @@ from daemon.delivery.policy import CLOSE_WITHIN_S, SHOWN_OPEN_S, Policy
 from daemon.model import PunchState, RecordedAs
 from daemon.queue.deliveries import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift
-from tests.support.lanes import at, moment, punch, second, seen, sent, shift, since, tried, verdicts
-
-REVIEW, HELD, DELIVERED, IN_FLIGHT = (
-    PunchState.REVIEW,
-    PunchState.HELD,
-    PunchState.DELIVERED,
-    PunchState.IN_FLIGHT,
+from tests.support.lanes import (
+    DELIVERED,
+    HELD,
+    IN_FLIGHT,
+    REVIEW,
+    at,
+    moment,
+    punch,
+    second,
+    seen,
+    sent,
+    shift,
+    since,
+    tried,
+    verdicts,
 )
+
 POLICY = Policy()
 OUT_AT_16 = EndShift("7", second(16), "s1")
 

@@ -17,14 +17,23 @@ from daemon.delivery.reviewing import rested
 from daemon.model import PunchState, RecordedAs
 from daemon.queue.deliveries import SALVAGED, LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift
-from tests.support.lanes import answered, at, moment, punch, second, seen, sent, shift, since, tried, verdicts
-
-REVIEW, HELD, DELIVERED, IN_FLIGHT = (
-    PunchState.REVIEW,
-    PunchState.HELD,
-    PunchState.DELIVERED,
-    PunchState.IN_FLIGHT,
+from tests.support.lanes import (
+    DELIVERED,
+    HELD,
+    REVIEW,
+    answered,
+    at,
+    moment,
+    punch,
+    second,
+    seen,
+    sent,
+    shift,
+    since,
+    tried,
+    verdicts,
 )
+
 POLICY = Policy()
 OUT_AT_16 = EndShift("7", second(16), "s1")
 
@@ -239,7 +248,7 @@ def test_an_update_that_never_arrived_goes_again():
     (verdict,) = plan_lane(lane, seen(20.1, shift("s1", 0)), moment(20.2), POLICY).verdicts
     assert (verdict.state, verdict.reason, verdict.attempt_outcome) == (REVIEW, "could_not_close", "absent")
     lost = tried(punch("out", 8, REVIEW, reason="could_not_close"), step, 20, outcome="absent")
-    lane[1] = replace(lost, since=at(20.2))
+    lane[1] = since(lost, 20.2)
     for read_at, record, takes_up in (
         (20.15, shift("s1", 0), False),
         (21, shift("s1", 0), True),
@@ -363,7 +372,7 @@ def test_a_later_clock_in_does_not_take_an_earlier_ones_shift():
     first = tried(punch("in", 8, REVIEW, reason="internal_error"), OpenShift("7", second(8)), 11)
     later = tried(punch("in", 8 + 1 / 6), OpenShift("7", second(8 + 1 / 6)), 11.001, attempt_id=2)
     view = seen(11.1, shift("s0", 8, created=11))
-    plan = plan_lane([replace(first, since=at(11)), later], view, moment(11.1), POLICY)
+    plan = plan_lane([since(first, 11), later], view, moment(11.1), POLICY)
     assert verdicts(plan) == [(later.punch.id, "pending", None)]
 
 
