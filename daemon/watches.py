@@ -65,15 +65,26 @@ class ClockWatch:
         await self._database.write(lambda conn: note_boot(conn, seen))
         while True:
             self._news.clear()
-            await self._look()
+            await self._keep()
+            self._look()
             try:
-                async with asyncio.timeout(TRUSTED_LOOK_S if self._timekeeper.trusted else UNTRUSTED_LOOK_S):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+                await self._news.wait()
+            finally:
+                self._again.cancel()
 
-    async def _look(self) -> None:
-        trusted = self._timekeeper.trusted
+    def _look(self) -> None:
+        """Look now, and as often as it takes until there is news; the task wakes for those only."""
+        seen = self._timekeeper.evidence()
+        trust, doubt = self._timekeeper.trust, self._timekeeper.doubt
+        if (trust, doubt) != self._told:
+            self._news.set()
+        else:
+            self._note_untrusted(trust is not None, doubt, seen.boottime_s)
+        later_s = TRUSTED_LOOK_S if self._timekeeper.trusts(seen) else UNTRUSTED_LOOK_S
+        self._again = asyncio.get_running_loop().call_later(later_s, self._look)
+
+    async def _keep(self) -> None:
+        seen = self._timekeeper.evidence()
         trust, doubt = self._timekeeper.trust, self._timekeeper.doubt
         if trust is not None and trust != self._kept:
             # Kept before any time is settled by it: after a power cut both are there, or neither.
@@ -81,13 +92,11 @@ class ClockWatch:
             self._kept = trust
         if (trust, doubt) != self._told:
             # A restart must not forget it: the kernel would vouch again for the clock that the service disputes.
-            boot_id = self._timekeeper.evidence().boot_id
-            await self._database.write(lambda conn: put_doubt(conn, boot_id, doubt))
+            await self._database.write(lambda conn: put_doubt(conn, seen.boot_id, doubt))
             await self._settle_times()
             self._told = (trust, doubt)  # not before: where the disk failed, all of it is tried again
             self._tell(trust, doubt)
             self._wake()
-        self._note_untrusted(trusted, doubt)
 
     def _tell(self, trust: Trust | None, doubt: Doubt | None) -> None:
         if doubt is not None:
@@ -97,8 +106,7 @@ class ClockWatch:
             _log.info("clock.trusted", source=trust.source, error_s=trust.error_s, boot_id=trust.boot_id)
             self._events.publish("clock.trusted", source=trust.source, error_s=trust.error_s)
 
-    def _note_untrusted(self, trusted: bool, doubt: Doubt | None) -> None:
-        now = self._timekeeper.evidence().boottime_s
+    def _note_untrusted(self, trusted: bool, doubt: Doubt | None, now: float) -> None:
         if doubt is not None:
             text = (f"The service's clock is {doubt.off_s:+.0f} s from this kiosk's; nothing is delivered meanwhile. "
                     "Set the clock right, or find out which of the two is wrong (timedatectl)")  # fmt: skip
