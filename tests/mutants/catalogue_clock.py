@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tests.mutants.mutant import Mutant
-from tests.mutants.tests_of import CLIENT, CLOCK, DAYS, DOUBT, GATE, GUARDED, PLANNER, POWER, TIMES, WRONG
+from tests.mutants.tests_of import CLIENT, CLOCK, DAYS, DOUBT, GATE, GUARDED, PLANNER, POWER, TIMES, WATCH, WRONG
 
 _gate = partial(Mutant, table="the clock gate")
 
@@ -129,6 +129,24 @@ MUTANTS = (
         before="await self._database.write(lambda conn: put_trust(conn, trust))",
         after="pass",
         proofs=(f"{POWER}::test_the_trust_of_a_boot_outlives_it",),
+    ),
+    _gate(
+        id="clock-looked-at-once",
+        row="taps before trust, same boot",
+        breaks="Once started nothing looks whether a time server has set the clock: held taps wait for the next tap.",
+        file="daemon/watches.py",
+        before="self._again = asyncio.get_running_loop().call_later(later_s, self._look)",
+        after="self._again = asyncio.get_running_loop().call_later(1e9, self._look)",
+        proofs=(f"{WATCH}::test_a_time_server_is_noticed_within_ten_seconds",),
+    ),
+    _gate(
+        id="news-of-the-clock-told-once",
+        row="taps before trust, same boot",
+        breaks="News of the clock that a full disk kept from being written are never written.",
+        file="daemon/watches.py",
+        before="await self._database.write(lambda conn: put_doubt(",
+        after="self._told = (trust, doubt)\n            await self._database.write(lambda conn: put_doubt(",
+        proofs=(f"{WATCH}::test_news_that_could_not_be_written_is_news_again",),
     ),
     _gate(
         id="a-boot-without-trust-is-believed",
