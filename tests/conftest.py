@@ -10,8 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.pcscd import SOCKET_VARIABLE, missing
+
+# One commit, one verdict: what a run tries does not change by itself. HYPOTHESIS_PROFILE=default looks for more, and
+# `make fuzz` and `make simulate` are there for that.
+settings.register_profile("same each time", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same each time"))
 
 
 @pytest.fixture(scope="session")

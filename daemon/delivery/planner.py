@@ -187,6 +187,8 @@ def _clock_out(walk: Walk, index: int) -> bool:
         return _foreign_clock_out(walk, index)
     if before.direction is None or not before.time_known:
         return walk.hold(index, "earlier_punch_undecided")
+    if walk.out_of_place(index - 1):
+        return walk.hold(index, "earlier_punch_in_review")
     if punch.second - before.second > walk.policy.max_shift_s:
         return walk.review(index, "shift_too_long", walk.pair_text(index - 1))
     if not walk.is_pair(index - 1):

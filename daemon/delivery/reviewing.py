@@ -52,7 +52,8 @@ def _too_long(walk: Walk, index: int) -> bool:
     """Whether this punch and the other half of its shift lie too far apart."""
     if walk.punches[index].direction is Direction.CLOCK_IN:
         return walk.too_long_after(index)
-    return bool(index) and walk.punches[index - 1].direction is Direction.CLOCK_IN and walk.too_long_after(index - 1)
+    before_is_in = bool(index) and walk.punches[index - 1].direction is Direction.CLOCK_IN
+    return before_is_in and walk.too_long_after(index - 1) and not walk.out_of_place(index - 1)
 
 
 def rested(entry: LanePunch, read_at: float) -> bool:
@@ -65,11 +66,20 @@ def _recorded(walk: Walk, index: int) -> ShiftRecord | None:
     """The shift that has exactly this punch's time where it belongs."""
     if walk.reasons[index] in WRONG and walk.lane[index].attempt is None:
         return None  # its time is not the true one and never left: whoever wrote that second, it was not for this tap
+    if walk.reasons[index] == "closed_another_shift" and not _put_right(walk, index):
+        return None
     if index and walk.is_pair(index - 1) and walk.remote_ids[index - 1] is not None:
         # Its clock-in opened a shift: that this second ends another one delivers nothing.
         own = _own_shift(walk, index)
         return own if own is not None and walk.ends_here(index, own) else None
     return walk.shown(index)
+
+
+def _put_right(walk: Walk, index: int) -> bool:
+    """Whether the shift that this clock-out ended by mistake was given another end, or is gone."""
+    assert walk.view is not None
+    punch, other = walk.punches[index], walk.view.by_id(walk.remote_ids[index] or "")
+    return other.end != punch.second if other is not None else walk.view.covers(punch.second - FORGOTTEN_S)
 
 
 def _unobstructed(walk: Walk, index: int) -> bool:

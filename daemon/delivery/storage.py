@@ -23,6 +23,8 @@ from daemon.queue.deliveries import LanePunch, anything_unfinished, count_review
 from daemon.queue.queue import find_punch, list_punches
 from daemon.timesheets.timesheet import Reply, ShiftRecord
 
+#: Reviews for a shift that somebody may have left open long before.
+_MAY_BE_OLD = ("already_open", "closed_another_shift")
 _PAUSED = "delivery.paused"
 _PACE = "delivery.budget"
 #: Errors that are not one person's trouble: the disk's. They restart delivery.
@@ -263,11 +265,11 @@ def people_to_read(conn: sqlite3.Connection, now: float) -> tuple[list[str], flo
     """Everybody of the directory and everybody in review, how far back reviews want to see (now: there is none), and
     all punches in review.
 
-    One that an open shift keeps waiting wants to see further: that shift may be so old.
+    One that an open shift keeps waiting, or that ended the wrong one, wants to see further: that shift may be so old.
     """
     reviewed = list_punches(conn, states=[PunchState.REVIEW])
     everybody = [employee.user_id for employee in people.list_employees(conn)]
-    further = {punch.id: FORGOTTEN_S for punch in reviewed if punch.reason == "already_open"}
+    further = {punch.id: FORGOTTEN_S for punch in reviewed if punch.reason in _MAY_BE_OLD}
     oldest = min((punch.occurred_at - further.get(punch.id, 0.0) for punch in reviewed), default=now)
     return list(dict.fromkeys([*everybody, *(punch.user_id for punch in reviewed)])), oldest, reviewed
 

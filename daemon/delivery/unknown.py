@@ -48,6 +48,8 @@ def in_flight(walk: Walk, index: int) -> bool:
         ours, taken = walk.known_as_others(index), walk.taken(index)
         found = match(step, walk.view, attempt.sent_at, ours, taken)
         if isinstance(found, Exactly):
+            if isinstance(step, EndShift) and found.record.ended_by not in (None, "api"):
+                return _ended_by_others(walk, index, found.record, step)
             return _found(walk, index, found.record, step)
         if isinstance(found, Absent) and walk.lane[index].forgotten:
             found = _of_that_day(walk, index, step)
@@ -69,6 +71,19 @@ def in_flight(walk: Walk, index: int) -> bool:
         walk.wake(first_look)
         return False
     return walk.read(index, back_s=FORGOTTEN_S if conflict == "already_open" else None)
+
+
+def _ended_by_others(walk: Walk, index: int, record: ShiftRecord, step: EndShift) -> bool:
+    """Somebody's phone had ended its shift in that very second: what did our request end, where more than one was open?
+
+    The service ends whichever is open then, also one that was forgotten days before.
+    """
+    view = walk.view
+    assert view is not None
+    if not view.covers(step.at - FORGOTTEN_S) and walk.policy.can_look_up:
+        return walk.read(index, back_s=FORGOTTEN_S)
+    others = [r for r in view.records if r.end == step.at and r.ended_by == "api" and r.id not in walk.taken(index)]
+    return _closed_another(walk, index, others[0], step) if others else _found(walk, index, record, step)
 
 
 def _of_that_day(walk: Walk, index: int, step: Write) -> Resembling | Absent:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from daemon.dating import WRONG
 from daemon.delivery.knowledge import View
 from daemon.delivery.matching import RECORDED_AS
 from daemon.delivery.plan import Read, Send, Verdict
@@ -98,6 +99,10 @@ class Walk:
         start, end = self.punches[index], self.punches[index + 1]
         known = end.time_known and end.direction is Direction.CLOCK_OUT and not self.states[index + 1].finished
         return known and end.second - start.second > self.policy.max_shift_s
+
+    def out_of_place(self, index: int) -> bool:
+        """Whether it is in review for its time: its second says nothing of how far it lies from its neighbours."""
+        return self.states[index] is PunchState.REVIEW and self.reasons[index] in (*WRONG, "out_of_order")
 
     def reaches_to(self, index: int) -> int:
         """Up to where a shift that this clock-in begins is known to last: its person's next punch, else now."""

@@ -455,12 +455,13 @@ def test_what_was_sent_before_is_not_blamed_for_a_later_fault(tmp_path: Path, mo
     async def story(bench: Bench) -> None:
         bench.sandbox.cable.cut()
         await bench.delivery.pause("uid:0")
-        first = await bench.punch(ANNA, "clock_in", ago_s=3 * HOUR)
-        await bench.db.write(lambda conn: set_state(conn, first, PunchState.REVIEW, at=0.0, reason="refused"))
+        first = await bench.punch(ANNA, "clock_in", ago_s=3 * HOUR, known=False)
+        await bench.db.write(lambda conn: set_state(conn, first, PunchState.HELD, at=0.0, reason="clock_untrusted"))
         older = await bench.punch(ANNA, "clock_out", ago_s=2 * HOUR)
         newer = await bench.punch(ANNA, "clock_in", ago_s=HOUR / 10)
         await bench.delivery.resume("uid:0")
         await asyncio.sleep(60)
+        assert await bench.state(older) == ("held", "earlier_punch_undecided")
         assert [attempt.outcome for attempt in (await bench.history(newer)).attempts][:1] == ["not_sent"]
 
         def poisoned(lane: Sequence[LanePunch], *rest: Any) -> Plan:

@@ -83,8 +83,7 @@ def _date_told(before: ClockState, said: Asked) -> ClockState | None:
         before.since > said.at or took_s > QUICK_S or min(abs(off - TRUST_S), abs(off - DOUBT_S)) <= WHOLE_S + took_s
     )
     if off <= TRUST_S + WHOLE_S + took_s and (not before.trusted or before.doubted):
-        settled = replace(before, since=since, error_s=before.wall_s, trusted=True, doubted=False)
-        return replace(settled, perhaps=unsure)
+        return replace(before, since=since, trusted=True, doubted=False, perhaps=unsure)
     if off > DOUBT_S and not before.doubted:
         return replace(before, since=since, doubted=not unsure or before.doubted, perhaps=unsure)
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.simulation.weeks.clocks import DOUBT_S
-from tests.simulation.weeks.history import HumanDid, Reconfigured
+from tests.simulation.weeks.history import HumanDid, PowerCut, Reconfigured
 from tests.simulation.weeks.seen import PunchSeen, clock
 from tests.simulation.weeks.sights import Sight, Sights
 
@@ -167,8 +167,9 @@ def _time_disputed(sights: Sights, punch: PunchSeen) -> str | None:
         return None  # in the end that boot's clock says something else than it did at the tap
     if last.doubted:
         return None  # set right, but no answer came that ended the doubt
-    later = [state.since for state in every if state.boot_id != last.boot_id and state.since > last.since]
-    if later and min(later) - last.since < LOOK_S:
+    started = [state.since for state in every if state.boot_id != last.boot_id and state.since > last.since]
+    cuts = [cut.at for _, cut in sights.facts.of(PowerCut) if cut.kiosk == punch.kiosk and cut.at > last.since]
+    if min([*started, *cuts], default=float("inf")) - last.since < LOOK_S:
         return None  # the machine went off before the kiosk looked at its clock again, and nothing holds beyond that
     return f"its clock was right ({then.error_s:+.1f} s) when it was tapped, and is right again"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.weeks.history import ClockStepped, Decided, PowerCut
+from tests.simulation.weeks.history import ClockStepped, ClockSynchronised, Decided, PowerCut
 from tests.support.story import ANNA, DOOR, HOUR, T0, Story, deed
 
 
@@ -60,6 +60,18 @@ def by_a_clock_that_is_disputed(story: Story) -> None:
     story.live(19.2 * HOUR, ANNA, "clock_in", 18 * HOUR)
 
 
+def by_a_clock_that_the_wall_left(story: Story) -> None:
+    """Not broken: disputed at first, set right by the time server, and then somebody set the wall clock 35 s ahead: the
+    boot clock carries the time, and the Date agrees with it."""
+    story.lines.append(ClockStepped(at=T0 + 19.0 * HOUR, kiosk=DOOR, by_s=3600.0, ahead_s=3600.0, vouched=True))
+    story.ask(19.1 * HOUR, "GET", "/me")
+    story.lines.append(ClockSynchronised(at=T0 + 19.2 * HOUR, kiosk=DOOR, by_s=-3600.0))
+    story.lines.append(ClockStepped(at=T0 + 19.3 * HOUR, kiosk=DOOR, by_s=35.0, ahead_s=35.0, vouched=False))
+    story.ask(19.4 * HOUR, "GET", "/me")
+    story.ask(19.5 * HOUR, "GET", "/me")
+    story.live(19.6 * HOUR, ANNA, "clock_in", 18 * HOUR)
+
+
 def asked_with_nothing_left(story: Story) -> None:
     """The headers had said that the minute was spent."""
     told = {"x-ratelimit-minute-remaining": "0", "x-ratelimit-minute-reset": str(T0 + 20 * HOUR + 60)}
@@ -115,6 +127,7 @@ BROKEN = {
     a_refused_key_again: "key left alone",
 }
 FINE = (
+    by_a_clock_that_the_wall_left,
     sent_again_after_a_look,
     a_refused_key_renewed,
     a_refused_key_that_a_question_met_first,

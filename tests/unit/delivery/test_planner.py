@@ -273,6 +273,19 @@ def test_a_shift_longer_than_the_limit_is_never_sent(now):
     assert verdicts(plan) == [("out-14.5", "review", "shift_too_long")]
 
 
+@pytest.mark.parametrize("reason", ["out_of_order", "time_disputed", "clock_ahead"])
+@pytest.mark.parametrize("begun", [0.0, 15.9, 16.0, 20.0])
+def test_a_clock_in_with_a_wrong_second_is_too_long_before_nothing(reason, begun):
+    """A clock that lied put it hours before, at, or after its clock-out: that waits until its time was decided."""
+    before = punch("in", begun, REVIEW, reason=reason)
+    after = punch("out", 16)
+    plan = plan_lane([before, after], seen(16.1), moment(16.11), POLICY)
+    assert verdicts(plan) == [("out-16", "held", "earlier_punch_in_review")]
+    if begun == 0.0:
+        told = since(punch("out", 16, REVIEW, reason="shift_too_long"), 16.1)
+        assert verdicts(plan_lane([before, told], seen(16.2), moment(16.3), POLICY)) == [("out-16", "pending", None)]
+
+
 # --- clock-outs of our own shifts
 
 

@@ -56,6 +56,28 @@ def test_an_unknown_outcome_is_judged_before_an_older_punch_that_waited(outcome)
     assert sent(plan) == EndShift("7", second(8), "p")
 
 
+def test_a_phone_that_ended_the_shift_in_the_same_second_leaves_ours_to_end_another():
+    """Two shifts were open. The answer was lost, our second stands there, but by a phone: what did our request end?"""
+    out = tried(punch("out", 16), EndShift("7", second(16), "s1"), 16.001)
+    lane = [punch("in", 8, DELIVERED, shift="s1"), out]
+    by_phone = shift("s1", 8, 16, by="mobile")
+    near = replace(seen(16.1, by_phone), since=second(0))
+    plan = plan_lane(lane, near, moment(16.11), POLICY)
+    assert plan.verdicts == ()
+    assert isinstance(plan.request, Read)
+    assert plan.request.since <= second(16) - 15 * 86400
+    forgotten = shift("f", -50, 16)
+    plan = plan_lane(lane, seen(16.1, by_phone, forgotten), moment(16.11), POLICY)
+    assert verdicts(plan) == [("out-16", "review", "closed_another_shift")]
+    assert plan.verdicts[0].remote_id == "f"
+    for other in (shift("f", -50, 16, by="mobile"), shift("f", -50, 15), shift("f", -50)):
+        plan = plan_lane(lane, seen(16.1, by_phone, other), moment(16.11), POLICY)
+        assert verdicts(plan) == [("out-16", "delivered", None)]
+        assert plan.verdicts[0].remote_id == "s1"
+    blind = replace(POLICY, can_look_up=False)
+    assert verdicts(plan_lane(lane, near, moment(16.11), blind)) == [("out-16", "delivered", None)]
+
+
 def test_an_unknown_outcome_is_looked_up_after_the_settling_time_before_anything_else():
     """Nothing else of the lane moves; the look-up waits for the settling time."""
     lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.01), punch("out", 8.02)]
@@ -565,6 +587,11 @@ def test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift():
     assert plan_lane(lane, view, moment(17.1), POLICY).verdicts == ()
     mended = seen(17, shift("s1", 8, 16, by="admin"))
     assert verdicts(plan_lane(lane, mended, moment(17.1), POLICY)) == [("out-16", "delivered", None)]
+    # That its own shift has its end says nothing of the other one: a phone may have given it.
+    for view in (seen(17, shift("s1", 8, 16), shift("other", 2, 16)), replace(mended, since=second(0))):
+        assert plan_lane(lane, view, moment(17.1), POLICY).verdicts == ()
+    put_right = seen(17, shift("s1", 8, 16), shift("other", 2, 6))
+    assert verdicts(plan_lane(lane, put_right, moment(17.1), POLICY)) == [("out-16", "delivered", None)]
 
 
 def test_a_clock_out_that_turns_up_later_frees_its_clock_in():

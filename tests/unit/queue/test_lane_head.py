@@ -41,6 +41,31 @@ def test_a_narrow_look_sees_all_that_waits_for_something(rows: Rows) -> None:
     assert [entry.punch.id for entry in head if not entry.context] == ids[: 8 + NEXT_MAX]
 
 
+def test_who_waits_for_a_person_keeps_nobody_else_back(rows: Rows) -> None:
+    """Nine shifts whose clock-ins are in review, and a clock-out held for another reason: that one still moves."""
+    ids = _fill(rows, 2 * HEAD_MAX + 2)
+    for start, end in zip(ids[::2], ids[1::2], strict=True):
+        deliveries.set_state(rows.conn, start, PunchState.REVIEW, at=2000.0, reason="not_assigned")
+        deliveries.set_state(rows.conn, end, PunchState.HELD, at=2000.0, reason="earlier_punch_in_review")
+    last = rows.punch(at=9000.0, direction=Direction.CLOCK_OUT).id
+    deliveries.set_state(rows.conn, last, PunchState.HELD, at=9000.0, reason="waiting_for_clock_in")
+
+    def moving() -> list[str]:
+        return [e.punch.id for e in deliveries.load_head(rows.conn, "7") if not e.context and e.punch.id not in starts]
+
+    starts = set(ids[::2])
+    assert moving() == [last]
+    # Whatever becomes of a clock-in, its own clock-out is looked at from then on: the last of them as the first.
+    deliveries.release(rows.conn, ids[-2], at=2001.0)
+    assert moving() == [ids[-1], last]
+    for reason in ("already_open", "server_changed_time"):  # what the timesheet shows may move it
+        deliveries.set_state(rows.conn, ids[2], PunchState.REVIEW, at=2002.0, reason="x")
+        deliveries.set_state(rows.conn, ids[2], PunchState.REVIEW, at=2002.0, reason=reason)
+        assert moving() == [ids[3], ids[-1], last]
+    deliveries.set_state(rows.conn, ids[0], PunchState.DISCARDED, at=2003.0)
+    assert moving() == [ids[1], ids[3], ids[-1], last]
+
+
 def test_a_short_lane_is_whole(rows: Rows) -> None:
     """Then the head is the lane."""
     _fill(rows, 5)

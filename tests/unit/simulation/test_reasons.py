@@ -79,7 +79,9 @@ def test_a_lie_of_a_minute_that_nobody_saw_end_is_disputed_for_good(went_off_aft
     wait(story, "review", "time_disputed", at=at)
     story.lines.append(ClockStepped(at=T0 + at + 1, kiosk=DOOR, by_s=52.0, ahead_s=52.0, vouched=True))
     story.lines.append(ClockSynchronised(at=T0 + at + 61, kiosk=DOOR, by_s=-52.0))
-    story.start(at + 61 + went_off_after_s, life=2, boot="boot-2")
+    off_at = at + 61 + went_off_after_s
+    story.lines.append(PowerCut(at=T0 + off_at, kiosk=DOOR, life=1, off_s=1800.0, torn="all was synced"))
+    story.start(off_at + 1800, life=2, boot="boot-2")
     assert ("reasons true" in broken(story)) is caught
 
 
