@@ -65,25 +65,16 @@ class ClockWatch:
         await self._database.write(lambda conn: note_boot(conn, seen))
         while True:
             self._news.clear()
-            await self._keep()
-            self._look()
+            trusted = await self._look()
+            # A plain timer: of all that the service does while nothing happens, this happens most.
+            later_s = TRUSTED_LOOK_S if trusted else UNTRUSTED_LOOK_S
+            again = asyncio.get_running_loop().call_later(later_s, self._news.set)
             try:
                 await self._news.wait()
             finally:
-                self._again.cancel()
+                again.cancel()
 
-    def _look(self) -> None:
-        """Look now, and as often as it takes until there is news; the task wakes for those only."""
-        seen = self._timekeeper.evidence()
-        trust, doubt = self._timekeeper.trust, self._timekeeper.doubt
-        if (trust, doubt) != self._told:
-            self._news.set()
-        else:
-            self._note_untrusted(trust is not None, doubt, seen.boottime_s)
-        later_s = TRUSTED_LOOK_S if self._timekeeper.trusts(seen) else UNTRUSTED_LOOK_S
-        self._again = asyncio.get_running_loop().call_later(later_s, self._look)
-
-    async def _keep(self) -> None:
+    async def _look(self) -> bool:
         seen = self._timekeeper.evidence()
         trust, doubt = self._timekeeper.trust, self._timekeeper.doubt
         if trust is not None and trust != self._kept:
@@ -97,6 +88,8 @@ class ClockWatch:
             self._told = (trust, doubt)  # not before: where the disk failed, all of it is tried again
             self._tell(trust, doubt)
             self._wake()
+        self._note_untrusted(trust is not None, doubt, seen.boottime_s)
+        return trust is not None and doubt is None
 
     def _tell(self, trust: Trust | None, doubt: Doubt | None) -> None:
         if doubt is not None:

@@ -176,7 +176,7 @@ def test_looks_write_nothing_and_keep_their_distance(tmp_path, synchronised, eve
         changes = await kiosk.database.read(lambda conn: conn.total_changes)
         read = kiosk.clock.now
         looks = []
-        kiosk.clock.now = lambda: looks.append(0) or read()  # a look reads the clocks twice, then the alarms' time
+        kiosk.clock.now = lambda: looks.append(0) or read()  # a look reads the clocks twice
         before = len(kiosk.woken), len(kiosk.settled)
         await asyncio.sleep(86_400)
         assert (len(kiosk.woken), len(kiosk.settled)) == before

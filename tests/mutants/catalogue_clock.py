@@ -135,8 +135,8 @@ MUTANTS = (
         row="taps before trust, same boot",
         breaks="Once started nothing looks whether a time server has set the clock: held taps wait for the next tap.",
         file="daemon/watches.py",
-        before="self._again = asyncio.get_running_loop().call_later(later_s, self._look)",
-        after="self._again = asyncio.get_running_loop().call_later(1e9, self._look)",
+        before="call_later(later_s, self._news.set)",
+        after="call_later(1e9, self._news.set)",
         proofs=(f"{WATCH}::test_a_time_server_is_noticed_within_ten_seconds",),
     ),
     _gate(
