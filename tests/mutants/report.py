@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.mutant import Mutant
 from tests.mutants.rows import ROWS
 from tests.mutants.trial import Trial
 
@@ -14,7 +17,10 @@ _BEGIN, _END = "<!-- mutants -->", "<!-- /mutants -->"
 _INTRODUCTION: Final = """\
 Each line is a guard taken away on purpose, or a rule turned round, and who noticed: the first of its own tests that
 went red, and the simulated day on which the weeks' judge spoke. Where no week was asked there is a dash; where none can
-notice, the reason. `make mutants` tries them all again and tells; with `--write docs/reliability.md` it writes this."""
+notice, the reason. `make mutants` tries them all again and tells; with `--write docs/reliability.md` it writes this, of
+the mutants that were tried."""
+
+NOT_TRIED: Final = "not tried yet"
 
 
 def verdict(trial: Trial) -> str:
@@ -55,31 +61,41 @@ def summary(trials: Sequence[Trial]) -> str:
     return words + (f"\nNOT CAUGHT: {', '.join(missed)}" if missed else "")
 
 
-def markdown(trials: Sequence[Trial]) -> str:
-    """The chapter for docs/reliability.md."""
-    asked = [trial.weeks for trial in trials if trial.weeks is not None]
-    weeks = (
-        f"{len(asked)} of them were lived with for up to {max((w.days for w in asked), default=0):g} simulated days."
-    )
-    parts = ["## Mutants", "", _INTRODUCTION, "", f"In all: {summary(trials)}. {weeks}"]
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the chapter: what is broken, against which rule, which test noticed, and what the weeks said."""
+
+    breaks: str
+    rule: str
+    test: str
+    weeks: str
+
+    def __str__(self) -> str:
+        return f"| {self.breaks} | {self.rule} | {self.test} | {self.weeks} |"
+
+
+def markdown(trials: Sequence[Trial], text: str = "") -> str:
+    """The chapter for docs/reliability.md; a mutant that was not tried keeps the line that `text` has of it."""
+    tried = {trial.mutant.id: trial for trial in trials}
+    known = {row.breaks: row for row in _rows_of(text)}
+    rows = {mutant.id: _row(mutant, tried.get(mutant.id), known.get(mutant.breaks)) for mutant in MUTANTS}
+    parts = ["## Mutants", "", _INTRODUCTION, "", f"In all: {_counted(list(rows.values()))}."]
     for table in ROWS:
-        here = [trial for trial in trials if trial.mutant.table == table]
+        here = [rows[mutant.id] for mutant in MUTANTS if mutant.table == table]
         if not here:
             continue
         parts += ["", f"### Mutants of: {table}", "", "| breakage | rule | test that noticed | simulated day |"]
-        parts += ["| --- | --- | --- | --- |", *(_row(trial) for trial in here)]
+        parts += ["| --- | --- | --- | --- |", *(str(row) for row in here)]
     return "\n".join(parts) + "\n"
 
 
 def write_chapter(page: Path, trials: Sequence[Trial]) -> None:
     """Put the chapter where the page's marks are, else at its end."""
     text = page.read_text(encoding="utf-8") if page.exists() else "# Reliability\n"
-    chapter = f"{_BEGIN}\n{markdown(trials)}{_END}"
-    if _BEGIN in text and _END in text:
-        before, _, rest = text.partition(_BEGIN)
-        text = before + chapter + rest.partition(_END)[2]
-    else:
-        text = text.rstrip("\n") + "\n\n" + chapter + "\n"
+    before, _, rest = text.partition(_BEGIN)
+    old, _, after = rest.partition(_END)
+    chapter = f"{_BEGIN}\n{markdown(trials, old)}{_END}"
+    text = before + chapter + after if _BEGIN in text and _END in text else f"{text.rstrip()}\n\n{chapter}\n"
     page.write_text(text, encoding="utf-8")
 
 
@@ -110,10 +126,32 @@ def _plain(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _row(trial: Trial) -> str:
-    mutant = trial.mutant
-    name = _test(trial).rpartition("::")[2]
-    return f"| {mutant.breaks} | {mutant.row} | {name or verdict(trial)} | {_weeks(trial) or mutant.unseen or '–'} |"
+def _row(mutant: Mutant, trial: Trial | None, known: Row | None) -> Row:
+    if trial is None:
+        return replace(known, rule=mutant.row) if known else Row(mutant.breaks, mutant.row, NOT_TRIED, "–")
+    weeks = _weeks(trial) or mutant.unseen or (known.weeks if known else "–")
+    return Row(mutant.breaks, mutant.row, _test(trial).rpartition("::")[2] or verdict(trial), weeks)
+
+
+def _rows_of(text: str) -> list[Row]:
+    cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [Row(*four) for four in cells if len(four) == 4]
+
+
+def _counted(rows: Sequence[Row]) -> str:
+    """How many there are, by who noticed."""
+    by_test = {row for row in rows if row.test.startswith("test_")}
+    by_weeks = {row for row in rows if row.weeks.startswith(("day ", "hung"))}
+    numbers = {
+        "by both": len(by_test & by_weeks),
+        "by tests alone": len(by_test - by_weeks),
+        "by simulated weeks alone": len(by_weeks - by_test),
+        "not tried yet": sum(row.test == NOT_TRIED for row in rows),
+        "lived with for all the days of a run and not seen there": sum(row.weeks.startswith("not in") for row in rows),
+    }
+    told = [f"{number} {name}" for name, number in numbers.items() if number]
+    uncaught = len([row for row in rows if row not in by_test | by_weeks and row.test != NOT_TRIED])
+    return f"{len(rows)} mutants, {', '.join(told)}, {uncaught} not caught"
 
 
 def _test(trial: Trial) -> str:

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutants import report
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Drifted, Mutant, mutated, read
-from tests.mutants.proving import run
+from tests.mutants.proving import Proof, run
 from tests.mutants.report import totals, verdict
 from tests.mutants.rows import ROWS, SPLIT
-from tests.mutants.trial import Weeks, try_one
+from tests.mutants.trial import Trial, Weeks, try_one
 from tests.unit.delivery.test_tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,3 +152,28 @@ def test_what_never_ends_is_ended_with_all_that_it_started(tmp_path: Path) -> No
             assert select.select([grandchild], [], [], 60)[0], "it lives on"
         finally:
             os.close(grandchild)
+
+
+def test_a_run_of_some_changes_their_lines_only(tmp_path: Path) -> None:
+    """What an earlier run found of the others stands; so does what the weeks said, where they were not asked again."""
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n\nBefore.\n\n<!-- mutants -->\n<!-- /mutants -->\n\nAfter.\n", encoding="utf-8")
+    first, second, *_ = MUTANTS
+    red = Proof(green=False, red_by="tests/x.py::test_that_notices", words="no", took_s=1.0)
+    report.write_chapter(page, [Trial(first, (red,), Weeks(3.5, 9.4, "one effect", 1.0))])
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert f"| {first.breaks} | {first.row} | test_that_notices | day 3.5 |" in lines
+    assert f"| {second.breaks} | {second.row} | {report.NOT_TRIED} | – |" in lines
+    assert f"In all: {len(MUTANTS)} mutants, 1 by both, {len(MUTANTS) - 1} not tried yet, 0 not caught." in lines
+    report.write_chapter(page, [Trial(first, (red,), None), Trial(second, (replace(red, green=True),), None)])
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert f"| {first.breaks} | {first.row} | test_that_notices | day 3.5 |" in lines
+    assert f"| {second.breaks} | {second.row} | NOT CAUGHT | – |" in lines
+    assert f"In all: {len(MUTANTS)} mutants, 1 by both, {len(MUTANTS) - 2} not tried yet, 1 not caught." in lines
+    assert (lines[:3], lines[-1]) == (["# Page", "", "Before."], "After.")
+
+
+def test_every_mutant_has_a_line_of_its_own() -> None:
+    """They are told apart on the page by what they break."""
+    assert len({mutant.breaks for mutant in MUTANTS}) == len(MUTANTS)
+    assert not [mutant.id for mutant in MUTANTS if "|" in mutant.breaks + mutant.row + (mutant.unseen or "")]
