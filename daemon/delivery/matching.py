@@ -15,6 +15,8 @@ from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordS
 CLOCKS_DIFFER_S = 15
 #: A request whose answer was lost has arrived by then, or never: longer than any connection is waited for.
 ARRIVED_S = 120
+#: Who may have written for us, where the service tells: another program's hand is none of ours, and looks the same.
+BY_PROGRAMS = (None, "api")
 #: Who may have written a time that was ours: a program, or a manager who changed it; not the person's own phone.
 _NOT_THEMSELVES = (None, "api", "admin")
 

@@ -149,6 +149,8 @@ def _expired_clock_in(walk: Walk, index: int) -> bool:
         return walk.hold(index, "waiting_for_clock_out")
     if after.direction is None or not after.time_known:
         return walk.hold(index, "waiting_for_clock_out")
+    if after.direction is Direction.CLOCK_OUT and walk.out_of_place(index + 1):
+        return walk.hold(index, "earlier_punch_in_review")
     if after.direction is Direction.CLOCK_IN or not walk.is_pair(index) or walk.states[index + 1].finished:
         return walk.review(index, "missing_clock_out")
     if walk.states[index + 1] is PunchState.REVIEW:

@@ -7,7 +7,8 @@ shows is judged here; assignments and locked days are in healing.py.
 from __future__ import annotations
 
 from daemon.dating import WRONG
-from daemon.delivery.policy import FORGOTTEN_S
+from daemon.delivery.matching import BY_PROGRAMS
+from daemon.delivery.policy import FORGOTTEN_S, ROUNDING_MAX_S
 from daemon.delivery.unknown import NOT_SHOWN
 from daemon.delivery.walk import Walk
 from daemon.model import Direction, RecordedAs
@@ -66,12 +67,11 @@ def _recorded(walk: Walk, index: int) -> ShiftRecord | None:
     """The shift that has exactly this punch's time where it belongs."""
     if walk.reasons[index] in WRONG and walk.lane[index].attempt is None:
         return None  # its time is not the true one and never left: whoever wrote that second, it was not for this tap
-    if walk.reasons[index] == "closed_another_shift" and not _put_right(walk, index):
-        return None
     if index and walk.is_pair(index - 1) and walk.remote_ids[index - 1] is not None:
         # Its clock-in opened a shift: that this second ends another one delivers nothing.
         own = _own_shift(walk, index)
-        return own if own is not None and walk.ends_here(index, own) else None
+        ended_right = walk.reasons[index] != "closed_another_shift" or _put_right(walk, index)
+        return own if own is not None and walk.ends_here(index, own) and ended_right else None
     return walk.shown(index)
 
 
@@ -79,7 +79,9 @@ def _put_right(walk: Walk, index: int) -> bool:
     """Whether the shift that this clock-out ended by mistake was given another end, or is gone."""
     assert walk.view is not None
     punch, other = walk.punches[index], walk.view.by_id(walk.remote_ids[index] or "")
-    return other.end != punch.second if other is not None else walk.view.covers(punch.second - FORGOTTEN_S)
+    if other is None or other.end is None:
+        return other is not None or walk.view.covers(punch.second - FORGOTTEN_S)
+    return other.ended_by not in BY_PROGRAMS or abs(other.end - punch.second) > ROUNDING_MAX_S
 
 
 def _unobstructed(walk: Walk, index: int) -> bool:

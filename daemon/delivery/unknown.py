@@ -10,7 +10,7 @@ another over it any more; an update that was answered and changed nothing is not
 from __future__ import annotations
 
 from daemon.dating import WRONG
-from daemon.delivery.matching import RECORDED_AS, Absent, Exactly, Resembling, Rounded, match, unexplained
+from daemon.delivery.matching import BY_PROGRAMS, RECORDED_AS, Absent, Exactly, Resembling, Rounded, match, unexplained
 from daemon.delivery.policy import FORGOTTEN_S, ROUNDING_MAX_S
 from daemon.delivery.steps import decode
 from daemon.delivery.walk import Walk, described
@@ -48,7 +48,7 @@ def in_flight(walk: Walk, index: int) -> bool:
         ours, taken = walk.known_as_others(index), walk.taken(index)
         found = match(step, walk.view, attempt.sent_at, ours, taken)
         if isinstance(found, Exactly):
-            if isinstance(step, EndShift) and found.record.ended_by not in (None, "api"):
+            if isinstance(step, EndShift) and not conflict and found.record.ended_by not in BY_PROGRAMS:
                 return _ended_by_others(walk, index, found.record, step)
             return _found(walk, index, found.record, step)
         if isinstance(found, Absent) and walk.lane[index].forgotten:

@@ -61,28 +61,42 @@ _LANE_UNFINISHED = f"""
     WHERE {_UNFINISHED} AND state IN {_UNFINISHED_STATES} AND user_id = ? ORDER BY order_at, punch_seq"""
 _REVIEWS = f"""
     SELECT count(*) FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED} AND state = 'review'"""
-#: Whether a held clock-out only waits for its own clock-in, which is in review (but not for what the timesheet may
-#: still explain): nothing that delivery looks at moves it before that one does.
-_WAITS_FOR_ITS_OWN = """
-    d.reason = 'earlier_punch_in_review' AND p.direction = 'clock_out'
+_NEXT_TO_IT = """
+    SELECT 1 FROM (
+        SELECT q.direction, q.time_known, b.state, b.reason
+        FROM punches q INDEXED BY punches_by_lane CROSS JOIN deliveries b ON b.punch_seq = q.seq
+        WHERE q.user_id = d.user_id AND (q.order_at, q.seq) {side} (d.order_at, d.punch_seq) AND b.state <> 'discarded'
+        ORDER BY q.order_at {way}, q.seq {way} LIMIT 1)
+    WHERE {is_so}"""
+_BEFORE, _AFTER = {"side": "<", "way": "DESC"}, {"side": ">", "way": "ASC"}
+#: Whether a held punch only waits for one beside it: a clock-out for its clock-in in review (but not for what the
+#: timesheet may still explain), a clock-in for its clock-out there, a clock-out for what is not decided. Nothing that
+#: delivery looks at moves it before that one does; how long ago it was may move one of the newest.
+_WAITS_FOR_ITS_OTHER_HALF = f"""
+    d.reason IN ('earlier_punch_in_review', 'earlier_punch_undecided')
     AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.id = d.attempt_id AND a.ended_at IS NULL)
-    AND EXISTS (
-        SELECT 1 FROM (
-            SELECT q.direction, b.state, b.reason
-            FROM punches q INDEXED BY punches_by_lane CROSS JOIN deliveries b ON b.punch_seq = q.seq
-            WHERE q.user_id = d.user_id AND (q.order_at, q.seq) < (d.order_at, d.punch_seq) AND b.state <> 'discarded'
-            ORDER BY q.order_at DESC, q.seq DESC LIMIT 1)
-        WHERE direction = 'clock_in' AND state = 'review' AND reason NOT IN ('already_open', 'server_changed_time'))"""
-#: The head of a lane: the oldest that may move, whatever is out, and the newest that need a person. Punches held
-#: for their time or direction move by the intake alone, and who waits for what a person must decide keeps nobody else
-#: back: they come in as neighbours.
-_HEAD = (
-    f"""
+    AND CASE
+    WHEN d.reason = 'earlier_punch_undecided' THEN EXISTS (
+        {_NEXT_TO_IT.format(**_BEFORE, is_so="NOT time_known OR direction IS NULL OR reason = 'clock_untrusted'")})
+    WHEN p.direction = 'clock_out' THEN EXISTS (
+        {
+    _NEXT_TO_IT.format(
+        **_BEFORE,
+        is_so="direction = 'clock_in' AND state = 'review' AND reason NOT IN ('already_open', 'server_changed_time')",
+    )
+})
+    ELSE EXISTS (
+        {_NEXT_TO_IT.format(**_AFTER, is_so="direction = 'clock_out' AND state = 'review'")}) END"""
+_HELD = f"""
     SELECT d.order_at, d.punch_seq FROM deliveries d INDEXED BY deliveries_unfinished
     JOIN punches p ON p.seq = d.punch_seq
-    WHERE d.user_id = :user_id AND d.{_UNFINISHED} AND d.state = 'held' AND p.time_known AND p.direction IS NOT NULL
-        AND NOT ({_WAITS_FOR_ITS_OWN})
-    ORDER BY d.order_at, d.punch_seq LIMIT {HEAD_MAX}""",
+    WHERE d.user_id = :user_id AND d.{_UNFINISHED} AND d.state = 'held' AND p.time_known AND p.direction IS NOT NULL"""
+#: The head of a lane: the oldest that may move, whatever is out, and the newest that need a person. Punches held
+#: for their time or direction move by the intake alone; they come in as neighbours. Who waits for what a person must
+#: decide keeps nobody else back: of those the newest, the others as neighbours.
+_HEAD = (
+    f"{_HELD} AND NOT ({_WAITS_FOR_ITS_OTHER_HALF}) ORDER BY d.order_at, d.punch_seq LIMIT {HEAD_MAX}",
+    f"{_HELD} AND {_WAITS_FOR_ITS_OTHER_HALF} ORDER BY d.order_at DESC, d.punch_seq DESC LIMIT {HEAD_MAX}",
     f"""
     SELECT order_at, punch_seq FROM deliveries INDEXED BY deliveries_unfinished
     WHERE user_id = :user_id AND {_UNFINISHED}

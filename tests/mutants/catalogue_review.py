@@ -140,7 +140,7 @@ REVIEW = (
         row="what is not known is not gone",
         breaks="A clock-out in review is delivered by the end of a shift that is not its own.",
         file=_REVIEWING,
-        before="return own if own is not None and walk.ends_here(index, own) else None",
+        before="return own if own is not None and walk.ends_here(index, own) and ended_right else None",
         after="return walk.shown(index)",
         proofs=(f"{UNKNOWN}::test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift",),
     ),

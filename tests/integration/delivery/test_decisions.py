@@ -356,23 +356,28 @@ def test_a_shift_that_a_discarded_punch_had_closed_is_free(tmp_path: Path) -> No
     on_bench(tmp_path, story)
 
 
-def test_the_last_of_many_shifts_in_review_is_taken_up_first(tmp_path: Path) -> None:
-    """A person left nine days lying and sends today's again: both halves go, whatever the eight before wait for."""
+@pytest.mark.parametrize("in_review", [0, 1])
+@pytest.mark.parametrize("today", [True, False])
+def test_the_last_of_many_shifts_in_review_is_taken_up_first(tmp_path: Path, in_review: int, today: bool) -> None:
+    """A person left nine days lying, one half of each in review, and sends the last again: both halves of it go."""
 
     async def story(bench: Bench) -> None:
         await bench.delivery.pause("uid:0")
         days = []
-        for ago_d in range(8, -1, -1):
-            start = await bench.punch(ANNA, "clock_in", ago_s=ago_d * 24 * HOUR + 8 * HOUR)
-            refuse = partial(set_state, punch_id=start, state=PunchState.REVIEW, at=0.0, reason="refused")
+        for day in range(8, -1, -1):
+            ago_s = (day + (not today)) * 24 * HOUR
+            start = await bench.punch(ANNA, "clock_in", ago_s=ago_s + 8 * HOUR)
+            end = await bench.punch(ANNA, "clock_out", ago_s=ago_s + HOUR)
+            days.append((start, end))
+            refuse = partial(set_state, punch_id=days[-1][in_review], state=PunchState.REVIEW, at=0.0, reason="refused")
             await bench.db.write(refuse)
-            days.append((start, await bench.punch(ANNA, "clock_out", ago_s=ago_d * 24 * HOUR + HOUR)))
         await bench.delivery.resume("uid:0")
         await asyncio.sleep(300)
-        assert {await bench.state(end) for _, end in days} == {("held", "earlier_punch_in_review")}
         *others, last = days
-        await bench.delivery.retry([last[0]], by="uid:1000")
-        await asyncio.sleep(300)
+        waiting = {await bench.state(day[1 - in_review]) for day in others}
+        assert waiting == {("held", "earlier_punch_in_review")}
+        await bench.delivery.retry([last[in_review]], by="uid:1000")
+        await asyncio.sleep(600)
         assert [(await bench.state(punch))[0] for punch in last] == ["delivered", "delivered"]
         assert {(await bench.state(punch))[0] for day in others for punch in day} == {"review", "held"}
         assert len(bench.sheet()) == 1

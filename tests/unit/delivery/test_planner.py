@@ -286,6 +286,18 @@ def test_a_clock_in_with_a_wrong_second_is_too_long_before_nothing(reason, begun
         assert verdicts(plan_lane([before, told], seen(16.2), moment(16.3), POLICY)) == [("out-16", "pending", None)]
 
 
+@pytest.mark.parametrize("reason", ["out_of_order", "time_disputed", "clock_ahead"])
+@pytest.mark.parametrize(("ended", "now"), [(4.0, 30.0), (8.0, 30.0), (16.0, 30.0), (28.0, 30.0), (28.0, 70.0)])
+def test_a_clock_out_with_a_wrong_second_is_too_long_after_nothing(reason, ended, now):
+    """Its clock-in, too old to go alone, waits for the decision; the second that the clock made up decides nothing."""
+    lane = [punch("in", 8), punch("out", ended, REVIEW, reason=reason, id_="out")]
+    plan = plan_lane(lane, seen(now - 0.01), moment(now), POLICY)
+    assert verdicts(plan) == [("in-8", "held", "earlier_punch_in_review")]
+    assert plan.request is None
+    told = since(punch("in", 8, REVIEW, reason="shift_too_long"), 9)
+    assert ("in-8", "pending", None) in verdicts(plan_lane([told, lane[1]], None, moment(now), POLICY))
+
+
 # --- clock-outs of our own shifts
 
 

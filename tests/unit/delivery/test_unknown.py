@@ -20,6 +20,7 @@ from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordS
 from tests.support.lanes import (
     DELIVERED,
     HELD,
+    IN_FLIGHT,
     REVIEW,
     answered,
     at,
@@ -76,6 +77,10 @@ def test_a_phone_that_ended_the_shift_in_the_same_second_leaves_ours_to_end_anot
         assert plan.verdicts[0].remote_id == "s1"
     blind = replace(POLICY, can_look_up=False)
     assert verdicts(plan_lane(lane, near, moment(16.11), blind)) == [("out-16", "delivered", None)]
+    # A refusal has ended nothing.
+    refused = tried(punch("out", 16, IN_FLIGHT), EndShift("7", second(16), "s1"), 16.001, outcome="no_open_shift")
+    plan = plan_lane([lane[0], refused], near, moment(16.11), POLICY)
+    assert verdicts(plan) == [("out-16", "delivered", None)]
 
 
 def test_an_unknown_outcome_is_looked_up_after_the_settling_time_before_anything_else():
@@ -590,8 +595,18 @@ def test_a_clock_out_that_ended_another_shift_is_not_healed_by_that_shift():
     # That its own shift has its end says nothing of the other one: a phone may have given it.
     for view in (seen(17, shift("s1", 8, 16), shift("other", 2, 16)), replace(mended, since=second(0))):
         assert plan_lane(lane, view, moment(17.1), POLICY).verdicts == ()
-    put_right = seen(17, shift("s1", 8, 16), shift("other", 2, 6))
-    assert verdicts(plan_lane(lane, put_right, moment(17.1), POLICY)) == [("out-16", "delivered", None)]
+    rounded = seen(17, shift("s1", 8, 16), shift("other", 2, 16 - 1 / 12))
+    assert plan_lane(lane, rounded, moment(17.1), POLICY).verdicts == ()
+    for other in (shift("other", 2, 6), shift("other", 2), shift("other", 2, 16, by="admin")):
+        put_right = seen(17, shift("s1", 8, 16), other)
+        assert verdicts(plan_lane(lane, put_right, moment(17.1), POLICY)) == [("out-16", "delivered", None)]
+
+
+def test_a_clock_out_without_a_clock_in_of_its_own_ended_the_right_shift_if_it_ended_one():
+    """The person had gone on to another shift on the phone: that this one was expected is no obstacle."""
+    lane = [since(punch("out", 16, REVIEW, reason="closed_another_shift", shift="other"), 16.1)]
+    view = seen(17, shift("other", 12, 16, started_by="mobile"))
+    assert verdicts(plan_lane(lane, view, moment(17.1), POLICY)) == [("out-16", "delivered", None)]
 
 
 def test_a_clock_out_that_turns_up_later_frees_its_clock_in():

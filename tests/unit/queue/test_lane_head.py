@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from daemon.delivery.policy import ROUNDING_MAX_S
 from daemon.model import Direction, PunchState
 from daemon.queue import deliveries
@@ -41,29 +43,72 @@ def test_a_narrow_look_sees_all_that_waits_for_something(rows: Rows) -> None:
     assert [entry.punch.id for entry in head if not entry.context] == ids[: 8 + NEXT_MAX]
 
 
-def test_who_waits_for_a_person_keeps_nobody_else_back(rows: Rows) -> None:
-    """Nine shifts whose clock-ins are in review, and a clock-out held for another reason: that one still moves."""
-    ids = _fill(rows, 2 * HEAD_MAX + 2)
-    for start, end in zip(ids[::2], ids[1::2], strict=True):
-        deliveries.set_state(rows.conn, start, PunchState.REVIEW, at=2000.0, reason="not_assigned")
-        deliveries.set_state(rows.conn, end, PunchState.HELD, at=2000.0, reason="earlier_punch_in_review")
+def _moving(rows: Rows, but: Collection[str] = ()) -> list[str]:
+    return [e.punch.id for e in deliveries.load_head(rows.conn, "7") if not e.context and e.punch.id not in but]
+
+
+def _halves(rows: Rows, *, in_review: Direction) -> tuple[list[str], list[str], str]:
+    """Twelve shifts of which one half is in review and the other held for it, and a clock-out held for something else:
+    the clock-ins, the clock-outs, that one."""
+    ids = _fill(rows, 3 * HEAD_MAX)
+    starts, ends = ids[::2], ids[1::2]
+    reviewed, held = (starts, ends) if in_review is Direction.CLOCK_IN else (ends, starts)
+    for punch_id in reviewed:
+        deliveries.set_state(rows.conn, punch_id, PunchState.REVIEW, at=2000.0, reason="refused")
+    for punch_id in held:
+        deliveries.set_state(rows.conn, punch_id, PunchState.HELD, at=2000.0, reason="earlier_punch_in_review")
     last = rows.punch(at=9000.0, direction=Direction.CLOCK_OUT).id
     deliveries.set_state(rows.conn, last, PunchState.HELD, at=9000.0, reason="waiting_for_clock_in")
+    return starts, ends, last
 
-    def moving() -> list[str]:
-        return [e.punch.id for e in deliveries.load_head(rows.conn, "7") if not e.context and e.punch.id not in starts]
 
-    starts = set(ids[::2])
-    assert moving() == [last]
-    # Whatever becomes of a clock-in, its own clock-out is looked at from then on: the last of them as the first.
-    deliveries.release(rows.conn, ids[-2], at=2001.0)
-    assert moving() == [ids[-1], last]
+def test_who_waits_for_a_person_keeps_nobody_else_back(rows: Rows) -> None:
+    """However many clock-outs wait for clock-ins in review: the newest of them are seen, and whatever may move."""
+    starts, ends, last = _halves(rows, in_review=Direction.CLOCK_IN)
+    newest = ends[-HEAD_MAX:]
+    assert _moving(rows, starts) == [*newest, last]
+    # Whatever becomes of a clock-in, its own clock-out is looked at from then on, the oldest as well.
+    deliveries.release(rows.conn, starts[0], at=2001.0)
+    assert _moving(rows, starts) == [ends[0], *newest, last]
     for reason in ("already_open", "server_changed_time"):  # what the timesheet shows may move it
-        deliveries.set_state(rows.conn, ids[2], PunchState.REVIEW, at=2002.0, reason="x")
-        deliveries.set_state(rows.conn, ids[2], PunchState.REVIEW, at=2002.0, reason=reason)
-        assert moving() == [ids[3], ids[-1], last]
-    deliveries.set_state(rows.conn, ids[0], PunchState.DISCARDED, at=2003.0)
-    assert moving() == [ids[1], ids[3], ids[-1], last]
+        deliveries.set_state(rows.conn, starts[1], PunchState.REVIEW, at=2002.0, reason="x")
+        deliveries.set_state(rows.conn, starts[1], PunchState.REVIEW, at=2002.0, reason=reason)
+        assert _moving(rows, starts) == [ends[0], ends[1], *newest, last]
+    deliveries.set_state(rows.conn, starts[2], PunchState.DISCARDED, at=2003.0)
+    assert _moving(rows, starts) == [*ends[:3], *newest, last]
+    # Nobody knows what its last request did: that is asked, whatever it waits for.
+    deliveries.release(rows.conn, ends[3], at=2004.0)
+    deliveries.begin_attempt(rows.conn, "end_shift", {}, [ends[3]], 2004.0)
+    deliveries.set_state(rows.conn, ends[3], PunchState.HELD, at=2004.0, reason="earlier_punch_in_review")
+    assert _moving(rows, starts) == [*ends[:4], *newest, last]
+
+
+def test_nor_do_clock_ins_that_wait_for_their_clock_outs(rows: Rows) -> None:
+    """The same the other way round: what a person sends again is seen with its other half."""
+    starts, ends, last = _halves(rows, in_review=Direction.CLOCK_OUT)
+    newest = starts[-HEAD_MAX:]
+    assert _moving(rows, ends) == [*newest, last]
+    deliveries.release(rows.conn, ends[1], at=2001.0)
+    assert _moving(rows, ends) == [starts[1], *newest, last]
+
+
+def test_nor_does_what_waits_for_what_nobody_knows(rows: Rows) -> None:
+    """Clock-outs after punches whose time, or direction, is not known, or whose clock is not trusted any more."""
+    came = Direction.CLOCK_IN
+    ways = ((came, False, "salvaged"), (None, True, "earlier_punch_undecided"), (came, True, "clock_untrusted"))
+    ends, unknown = [], []
+    for n in range(HEAD_MAX + 4):
+        direction, known, reason = ways[n % 3]
+        unknown.append(rows.punch(at=1000.0 + 200 * n, direction=direction, known=known).id)
+        state = PunchState.REVIEW if reason == "salvaged" else PunchState.HELD
+        deliveries.set_state(rows.conn, unknown[-1], state, at=2000.0, reason=reason)
+        ends.append(rows.punch(at=1100.0 + 200 * n, direction=Direction.CLOCK_OUT).id)
+        deliveries.set_state(rows.conn, ends[-1], PunchState.HELD, at=2000.0, reason="earlier_punch_undecided")
+    last = rows.punch(at=9000.0, direction=Direction.CLOCK_OUT).id
+    deliveries.set_state(rows.conn, last, PunchState.HELD, at=9000.0, reason="waiting_for_clock_in")
+    assert _moving(rows, unknown) == [*ends[-HEAD_MAX:], last]
+    deliveries.set_state(rows.conn, unknown[1], PunchState.DISCARDED, at=2001.0)
+    assert _moving(rows, unknown) == [ends[1], *ends[-HEAD_MAX:], last]
 
 
 def test_a_short_lane_is_whole(rows: Rows) -> None:

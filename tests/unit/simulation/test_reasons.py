@@ -106,6 +106,19 @@ def test_true_reasons_pass():
         assert "reasons true" not in broken(story), check(story.history())
 
 
+@pytest.mark.parametrize(("error_s", "caught"), [(None, False), (0.5, True)])
+def test_a_shift_after_a_clock_in_is_in_its_way_while_nobody_knows_when_its_clock_out_was(error_s, caught):
+    """Typed in for the late evening; the tap that followed has no time yet, or one before that."""
+    story = a_day()
+    story.row("S7", ANNA, 21 * HOUR, 22 * HOUR, source="admin", end_source="admin")
+    story.ends = 30 * HOUR
+    wait(story, "review", "overlaps_existing_shift", at=18 * HOUR)
+    story.tap(ANNA, 20 * HOUR, "accepted")
+    story.punch(ANNA, 20 * HOUR, None, "held", reason="clock_untrusted", time_error_s=error_s)
+    said = [str(violation) for violation in check(story.history()) if "overlaps_existing_shift" in str(violation)]
+    assert any("never showed a shift" in words for words in said) is caught
+
+
 def tapped_after_a_power_cut(story: Story) -> float:
     """Anna taps on a clock that nothing vouches for; NTP does an hour later. Gives the second of her tap."""
     at = 19.5 * HOUR
