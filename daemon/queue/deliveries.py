@@ -61,32 +61,32 @@ _LANE_UNFINISHED = f"""
     WHERE {_UNFINISHED} AND state IN {_UNFINISHED_STATES} AND user_id = ? ORDER BY order_at, punch_seq"""
 _REVIEWS = f"""
     SELECT count(*) FROM deliveries INDEXED BY deliveries_unfinished WHERE {_UNFINISHED} AND state = 'review'"""
-_NEXT_TO_IT = """
-    SELECT 1 FROM (
-        SELECT q.direction, q.time_known, b.state, b.reason
-        FROM punches q INDEXED BY punches_by_lane CROSS JOIN deliveries b ON b.punch_seq = q.seq
-        WHERE q.user_id = d.user_id AND (q.order_at, q.seq) {side} (d.order_at, d.punch_seq) AND b.state <> 'discarded'
-        ORDER BY q.order_at {way}, q.seq {way} LIMIT 1)
-    WHERE {is_so}"""
-_BEFORE, _AFTER = {"side": "<", "way": "DESC"}, {"side": ">", "way": "ASC"}
+
+
+def _next_to_it(side: str, way: str, is_so: str) -> str:
+    """Whether the person's punch right before (`< DESC`), or right after (`> ASC`), a held one is so."""
+    return f"""EXISTS (
+        SELECT 1 FROM (
+            SELECT q.direction, q.time_known, b.state, b.reason
+            FROM punches q INDEXED BY punches_by_lane CROSS JOIN deliveries b ON b.punch_seq = q.seq
+            WHERE q.user_id = d.user_id AND (q.order_at, q.seq) {side} (d.order_at, d.punch_seq)
+                AND b.state <> 'discarded'
+            ORDER BY q.order_at {way}, q.seq {way} LIMIT 1)
+        WHERE {is_so})"""
+
+
+_UNDECIDED = "NOT time_known OR direction IS NULL OR reason = 'clock_untrusted'"
+_IN_REVIEW = "direction = 'clock_in' AND state = 'review' AND reason NOT IN ('already_open', 'server_changed_time')"
+_OUT_REVIEW = "direction = 'clock_out' AND state = 'review'"
 #: Whether a held punch only waits for one beside it: a clock-out for its clock-in in review (but not for what the
 #: timesheet may still explain), a clock-in for its clock-out there, a clock-out for what is not decided. Nothing that
 #: delivery looks at moves it before that one does; how long ago it was may move one of the newest.
 _WAITS_FOR_ITS_OTHER_HALF = f"""
-    d.reason IN ('earlier_punch_in_review', 'earlier_punch_undecided')
+    coalesce(d.reason, '') IN ('earlier_punch_in_review', 'earlier_punch_undecided')
     AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.id = d.attempt_id AND a.ended_at IS NULL)
-    AND CASE
-    WHEN d.reason = 'earlier_punch_undecided' THEN EXISTS (
-        {_NEXT_TO_IT.format(**_BEFORE, is_so="NOT time_known OR direction IS NULL OR reason = 'clock_untrusted'")})
-    WHEN p.direction = 'clock_out' THEN EXISTS (
-        {
-    _NEXT_TO_IT.format(
-        **_BEFORE,
-        is_so="direction = 'clock_in' AND state = 'review' AND reason NOT IN ('already_open', 'server_changed_time')",
-    )
-})
-    ELSE EXISTS (
-        {_NEXT_TO_IT.format(**_AFTER, is_so="direction = 'clock_out' AND state = 'review'")}) END"""
+    AND CASE WHEN d.reason = 'earlier_punch_undecided' THEN {_next_to_it("<", "DESC", _UNDECIDED)}
+        WHEN p.direction = 'clock_out' THEN {_next_to_it("<", "DESC", _IN_REVIEW)}
+        ELSE {_next_to_it(">", "ASC", _OUT_REVIEW)} END"""
 _HELD = f"""
     SELECT d.order_at, d.punch_seq FROM deliveries d INDEXED BY deliveries_unfinished
     JOIN punches p ON p.seq = d.punch_seq
