@@ -25,7 +25,8 @@ import structlog
 from daemon.delivery.policy import Policy
 from daemon.model import Direction, PunchState, Source, TapResult
 from daemon.queue import people
-from daemon.queue.deliveries import HEAD_MAX, anything_unfinished, counts, history
+from daemon.queue.deliveries import anything_unfinished, counts, history
+from daemon.queue.lanes import HEAD_MAX
 from daemon.queue.queue import NewPunch, insert_punch, insert_tap
 from daemon.timesheets.timesheet import (
     Capabilities,

@@ -11,7 +11,7 @@ import itertools
 from dataclasses import dataclass, field, replace
 
 from daemon.delivery.plan import Plan, Read, Send
-from daemon.queue.deliveries import LanePunch
+from daemon.queue.lanes import LanePunch
 
 #: Of this many requests in a row at least one is for what has expired, when anything has.
 EXPIRED_SHARE = 10

@@ -34,7 +34,7 @@ from daemon.delivery.reviewing import take_up
 from daemon.delivery.unknown import in_flight
 from daemon.delivery.walk import Walk, described, reference
 from daemon.model import Direction, Punch, PunchState, RecordedAs
-from daemon.queue.deliveries import LanePunch
+from daemon.queue.lanes import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift, ShiftRecord
 
 _UNSENT = (PunchState.PENDING, PunchState.HELD)

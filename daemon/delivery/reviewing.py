@@ -12,7 +12,7 @@ from daemon.delivery.policy import FORGOTTEN_S, ROUNDING_MAX_S
 from daemon.delivery.unknown import NOT_SHOWN
 from daemon.delivery.walk import Walk
 from daemon.model import Direction, RecordedAs
-from daemon.queue.deliveries import LanePunch
+from daemon.queue.lanes import LanePunch
 from daemon.timesheets.timesheet import ShiftRecord
 
 #: A clock-out in review for one of these goes again when its shift is open (again).

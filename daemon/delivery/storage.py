@@ -18,8 +18,9 @@ from daemon.delivery.steps import encode
 from daemon.delivery.walk import described
 from daemon.errors import NotFoundError, RefusedError, StorageError
 from daemon.model import Employee, Punch, PunchState, RecordedAs
-from daemon.queue import deliveries, people, records
-from daemon.queue.deliveries import LanePunch, anything_unfinished, count_reviews, unfinished_lanes
+from daemon.queue import deliveries, lanes, people, records
+from daemon.queue.deliveries import anything_unfinished, count_reviews
+from daemon.queue.lanes import LanePunch, unfinished_lanes
 from daemon.queue.queue import find_punch, list_punches
 from daemon.timesheets.timesheet import Reply, ShiftRecord
 
@@ -48,9 +49,9 @@ class Stored:
 
 def load(conn: sqlite3.Connection, user_id: str, *, wide: bool = False) -> Stored:
     """A person's lane: of what may go only the next, or (`wide`) as much as is planned at a time."""
-    punches = deliveries.load_head(conn, user_id, deliveries.HEAD_MAX if wide else deliveries.NEXT_MAX)
+    punches = lanes.load_head(conn, user_id, lanes.HEAD_MAX if wide else lanes.NEXT_MAX)
     elsewhere = not punches and deliveries.anything_unfinished_of(conn, user_id)
-    employee, waiting = people.find_employee(conn, user_id), deliveries.waiting(conn, user_id)
+    employee, waiting = people.find_employee(conn, user_id), lanes.waiting(conn, user_id)
     return Stored(punches, employee, elsewhere, waiting, wide)
 
 
@@ -175,7 +176,7 @@ def retry(conn: sqlite3.Connection, punch_ids: Sequence[str], at: float, by: str
             raise RefusedError(
                 f"Cannot retry {punch_id}: whether it is in or out is not known. {settles_direction(punch)}"
             )
-        entry = deliveries.find_lane_punch(conn, punch_id)
+        entry = lanes.find_lane_punch(conn, punch_id)
         if punch.reason == "outcome_unclear" and entry is not None and entry.outcome_unknown and entry.attempt:
             deliveries.end_attempt(conn, entry.attempt.id, "absent", at=at, detail=f"{punch.detail}; not it: {by}")
         if is_wrong(punch) and entry is not None and entry.outcome_unknown:  # it keeps its reason: back there if absent
@@ -220,7 +221,7 @@ def shifts_of_others(conn: sqlite3.Connection, punch: Punch, since: float) -> se
 
 def accept(conn: sqlite3.Connection, punch_id: str, record: ShiftRecord, at: float, by: str) -> Punch:
     """Take what stands on the timesheet for this punch, as a person decided."""
-    punch, entry = reviewed(conn, punch_id), deliveries.find_lane_punch(conn, punch_id)
+    punch, entry = reviewed(conn, punch_id), lanes.find_lane_punch(conn, punch_id)
     if entry is not None and entry.attempt is not None and entry.outcome_unknown:
         deliveries.end_attempt(conn, entry.attempt.id, "accepted", at=at)
     deliveries.set_state(
@@ -244,7 +245,7 @@ def give_up(conn: sqlite3.Connection, user_id: str, why: str, at: float, sending
     known which one it was, and the person's oldest is put there.
     """
     movable = (PunchState.PENDING, PunchState.HELD, PunchState.IN_FLIGHT)
-    head = [entry.punch for entry in deliveries.load_head(conn, user_id) if not entry.context]
+    head = [entry.punch for entry in lanes.load_head(conn, user_id) if not entry.context]
     failed = [punch for punch_id in sending if (punch := find_punch(conn, punch_id)) is not None]
     for punch in (*failed, *head):
         if punch.state in movable:
@@ -283,7 +284,7 @@ def mend(conn: sqlite3.Connection, mended: Sequence[Punch], begun_at: float, at:
     """Take these out of review, where they still stand there for the same reason and since before `begun_at`."""
     released = []
     for punch in mended:
-        entry = deliveries.find_lane_punch(conn, punch.id)
+        entry = lanes.find_lane_punch(conn, punch.id)
         if entry is None or (entry.punch.state, entry.punch.reason) != (PunchState.REVIEW, punch.reason):
             continue
         # Not every check shows what the service refuses for: an archived person is still assigned.

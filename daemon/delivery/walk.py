@@ -17,7 +17,7 @@ from daemon.delivery.plan import Read, Send, Verdict
 from daemon.delivery.policy import READ_AFTER_S, READ_SPAN_MAX_S, ROUNDING_MAX_S, SEND_AFTER_S, Moment, Policy
 from daemon.delivery.steps import decode
 from daemon.model import Direction, Punch, PunchState, RecordedAs
-from daemon.queue.deliveries import LanePunch
+from daemon.queue.lanes import LanePunch
 from daemon.timesheets.timesheet import ShiftRecord, Write
 
 #: A lane is read a little beyond its punches, so that a shift touching their edge is seen.

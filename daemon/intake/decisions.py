@@ -18,7 +18,8 @@ from daemon.intake.placing import Desk
 from daemon.intake.settling import settle
 from daemon.model import Direction, Punch, PunchState, Source
 from daemon.queue.database import Database
-from daemon.queue.deliveries import find_lane_punch, release, set_state
+from daemon.queue.deliveries import release, set_state
+from daemon.queue.lanes import find_lane_punch
 from daemon.queue.people import find_employee
 from daemon.queue.queue import NewPunch, find_punch, insert_punch, list_punches, settle_time
 from daemon.queue.records import journal

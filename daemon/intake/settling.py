@@ -15,7 +15,8 @@ from daemon.dating import differs, is_stated, tapped, told
 from daemon.intake.attendance import Moment, Policy, repeats, toggle
 from daemon.intake.placing import Desk
 from daemon.model import Direction, Punch, PunchState, ReaderDirection
-from daemon.queue.deliveries import SALVAGED, load_lane, release, set_state
+from daemon.queue.deliveries import SALVAGED, release, set_state
+from daemon.queue.lanes import load_lane
 from daemon.queue.people import find_employee
 from daemon.queue.queue import (
     find_punch,

@@ -15,7 +15,7 @@ import pytest
 
 from daemon.intake.forgetting import forget
 from daemon.model import Direction, PunchState, ReaderDirection, RecordedAs, TapResult
-from daemon.queue import deliveries, erasure, people, queue
+from daemon.queue import deliveries, erasure, lanes, people, queue
 from daemon.queue.copying import read_all
 from daemon.queue.database import Database
 from daemon.queue.lines import decode, encode
@@ -268,7 +268,7 @@ async def test_marks_ahead_of_the_database_are_noticed(db, copy, anew):
     db = await Database.open(db.path, inline=True, copy=copy)
     found = await db.read(lambda conn: queue.find_punch(conn, "p1"))
     assert (found.state, found.remote_id, found.recorded_as) == (PunchState.DELIVERED, "r-p1", "clock_in")
-    assert await db.read(lambda conn: deliveries.load_lane(conn, "7")) == []
+    assert await db.read(lambda conn: lanes.load_lane(conn, "7")) == []
     await db.close()
 
 

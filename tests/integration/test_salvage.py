@@ -20,7 +20,7 @@ from daemon.delivery import storage
 from daemon.errors import DamagedError, ForeignDatabaseError, StorageBusyError, StorageError
 from daemon.intake.settling import Verdict, _carry_out
 from daemon.model import Direction, PunchState, ReaderDirection, TapResult
-from daemon.queue import deliveries, people, queue
+from daemon.queue import deliveries, lanes, people, queue
 from daemon.queue.copying import Copy
 from daemon.queue.database import Database
 from daemon.queue.deliveries import SALVAGED
@@ -81,7 +81,7 @@ def looked_up_once_it_has_its_time(conn: sqlite3.Connection) -> None:
     queue.settle_time(conn, "p5", T0 + 400, 0.1)
     waits = queue.find_punch(conn, "p5")
     _carry_out(conn, Verdict("p5", Direction.CLOCK_IN, PunchState.PENDING), waits, T0 + 800)
-    (entry,) = [one for one in deliveries.load_lane(conn, "8") if one.punch.id == "p5"]
+    (entry,) = [one for one in lanes.load_lane(conn, "8") if one.punch.id == "p5"]
     assert entry.punch.state is PunchState.IN_FLIGHT
     assert (entry.attempt.kind, entry.attempt.sent_at, entry.attempt.ended_at) == ("open_shift", T0 + 800, None)
 
@@ -104,7 +104,7 @@ def test_nothing_that_may_have_been_sent_is_sent_blindly(state, left):
     assert stands["p5"][0:2] == ("held", "clock_untrusted")
     assert stands["p6"] == ("in_flight", None, None)
     conn, _ = open_file(path)
-    lanes = {entry.punch.id: entry for user in ("7", "8") for entry in deliveries.load_lane(conn, user)}
+    lanes = {entry.punch.id: entry for user in ("7", "8") for entry in lanes.load_lane(conn, user)}
     assert lanes["p2"].attempt.step == {"user_id": "7", "at": int(T0) + 100, "shift_id": ""}
     assert lanes["p2"].attempt.ended_at is None
     assert lanes["p2"].attempt.sent_at == NOW.wall_s

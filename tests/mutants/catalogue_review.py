@@ -176,7 +176,7 @@ REVIEW = (
         row="a person retries",
         breaks="A retry sends a punch whose last request has no known outcome, without a look.",
         file="daemon/queue/deliveries.py",
-        before="state = PunchState.IN_FLIGHT if entry.outcome_unknown else PunchState.PENDING",
+        before="state = PunchState.IN_FLIGHT if _is_open(conn, punch.seq) else PunchState.PENDING",
         after="state = PunchState.PENDING",
         proofs=(f"{GUARDED}::test_a_retry_of_an_unknown_outcome_looks_first",),
     ),

@@ -13,7 +13,7 @@ import pytest
 from daemon.delivery import storage
 from daemon.delivery.board import Lane
 from daemon.delivery.loop import Delivery
-from daemon.queue.deliveries import LanePunch
+from daemon.queue.lanes import LanePunch
 from tests.simulation.weeks.drawing import draw_script
 from tests.simulation.weeks.run import run
 from tests.support.town import Town, in_town

@@ -9,7 +9,8 @@ from daemon.delivery.plan import Plan, Send
 from daemon.delivery.policy import CROWDED_MAX_S, Moment
 from daemon.delivery.steps import encode
 from daemon.model import Direction, Punch, PunchState, RecordedAs, Source
-from daemon.queue.deliveries import Attempt, LanePunch
+from daemon.queue.deliveries import Attempt
+from daemon.queue.lanes import LanePunch
 from daemon.timesheets.timesheet import ShiftRecord, Write
 
 REVIEW, HELD, DELIVERED, IN_FLIGHT = PunchState.REVIEW, PunchState.HELD, PunchState.DELIVERED, PunchState.IN_FLIGHT

@@ -15,7 +15,8 @@ from daemon.delivery.plan import Plan, Send
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Policy
 from daemon.model import PunchState
-from daemon.queue.deliveries import LanePunch, set_state
+from daemon.queue.deliveries import set_state
+from daemon.queue.lanes import LanePunch
 from sandbox.connecteam.behaviour import LateClose
 from sandbox.connecteam.limits import SMALL_BUSINESS
 from sandbox.faults import Kind

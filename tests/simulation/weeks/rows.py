@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from daemon.delivery.plan import Plan, Read, Send, Verdict
 from daemon.model import Direction, Punch, PunchState
-from daemon.queue.deliveries import LanePunch
+from daemon.queue.lanes import LanePunch
 from daemon.timesheets.timesheet import CloseShift, Conflict, EndShift, OpenShift, Outcome, RecordShift, Refused, Step
 
 _WORD = {Direction.CLOCK_IN: "in", Direction.CLOCK_OUT: "out", None: "undecided"}

@@ -9,7 +9,7 @@ import pytest
 from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Policy
-from daemon.queue.deliveries import LanePunch
+from daemon.queue.lanes import LanePunch
 from daemon.timesheets.timesheet import EndShift, OpenShift
 from tests.support.lanes import DELIVERED, REVIEW, at, moment, punch, second, seen, shift, tried
 

@@ -18,7 +18,8 @@ from daemon.delivery.policy import Policy
 from daemon.delivery.steps import encode
 from daemon.delivery.walk import Walk
 from daemon.model import PunchState
-from daemon.queue.deliveries import SALVAGED, Attempt, LanePunch
+from daemon.queue.deliveries import SALVAGED, Attempt
+from daemon.queue.lanes import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift, Write
 from tests.support.lanes import at, moment, punch, second, seen, shift
 

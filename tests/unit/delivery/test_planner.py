@@ -11,7 +11,7 @@ from daemon.delivery.plan import Read, Send
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import CLOSE_WITHIN_S, SHOWN_OPEN_S, Policy
 from daemon.model import PunchState, RecordedAs
-from daemon.queue.deliveries import LanePunch
+from daemon.queue.lanes import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift
 from tests.support.lanes import (
     DELIVERED,

@@ -11,7 +11,7 @@ from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import SEND_AFTER_S, Policy
 from daemon.model import Direction, PunchState
-from daemon.queue.deliveries import LanePunch
+from daemon.queue.lanes import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift
 from tests.support.lanes import at, moment, punch, second, seen, shift, tried
 

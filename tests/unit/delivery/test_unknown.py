@@ -15,7 +15,8 @@ from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Policy
 from daemon.delivery.reviewing import rested
 from daemon.model import PunchState, RecordedAs
-from daemon.queue.deliveries import SALVAGED, LanePunch
+from daemon.queue.deliveries import SALVAGED
+from daemon.queue.lanes import LanePunch
 from daemon.timesheets.timesheet import CloseShift, EndShift, OpenShift, RecordShift
 from tests.support.lanes import (
     DELIVERED,

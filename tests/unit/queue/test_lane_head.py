@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from daemon.delivery.policy import ROUNDING_MAX_S
 from daemon.model import Direction, PunchState
-from daemon.queue import deliveries
-from daemon.queue.deliveries import BESIDE_S, HEAD_MAX, NEXT_MAX
+from daemon.queue import deliveries, lanes
+from daemon.queue.lanes import BESIDE_S, HEAD_MAX, NEXT_MAX
 from tests.support.rows import Rows
 
 
@@ -19,7 +19,7 @@ def _fill(rows: Rows, count: int) -> list[str]:
 def test_a_long_lane_shows_its_oldest_and_the_last_of_them_has_its_neighbour(rows: Rows) -> None:
     """At most HEAD_MAX are planned; the one behind them is there, but only for its neighbour's sake."""
     ids = _fill(rows, 3 * HEAD_MAX)
-    head = deliveries.load_head(rows.conn, "7")
+    head = lanes.load_head(rows.conn, "7")
     assert [entry.punch.id for entry in head] == ids[: HEAD_MAX + 1]
     assert [entry.context for entry in head] == [False] * HEAD_MAX + [True]
 
@@ -27,11 +27,11 @@ def test_a_long_lane_shows_its_oldest_and_the_last_of_them_has_its_neighbour(row
 def test_what_goes_next_is_there_with_its_other_half_and_the_one_after(rows: Rows) -> None:
     """A narrow look shows a whole shift and what follows it; that more waits, and since when, is told beside it."""
     ids = _fill(rows, 3 * HEAD_MAX)
-    head = deliveries.load_head(rows.conn, "7", NEXT_MAX)
+    head = lanes.load_head(rows.conn, "7", NEXT_MAX)
     assert NEXT_MAX >= 3
     assert [entry.punch.id for entry in head if not entry.context] == ids[:NEXT_MAX]
-    assert deliveries.waiting(rows.conn, "7") == [1000 + 100 * n for n in range(HEAD_MAX)]
-    assert deliveries.waiting(rows.conn, "nobody") == []
+    assert lanes.waiting(rows.conn, "7") == [1000 + 100 * n for n in range(HEAD_MAX)]
+    assert lanes.waiting(rows.conn, "nobody") == []
 
 
 def test_a_narrow_look_sees_all_that_waits_for_something(rows: Rows) -> None:
@@ -39,12 +39,12 @@ def test_a_narrow_look_sees_all_that_waits_for_something(rows: Rows) -> None:
     ids = _fill(rows, 12)
     for punch_id, state in zip(ids, [PunchState.HELD] * 4 + [PunchState.REVIEW] * 4, strict=False):
         deliveries.set_state(rows.conn, punch_id, state, at=2000.0, reason="refused")
-    head = deliveries.load_head(rows.conn, "7", NEXT_MAX)
+    head = lanes.load_head(rows.conn, "7", NEXT_MAX)
     assert [entry.punch.id for entry in head if not entry.context] == ids[: 8 + NEXT_MAX]
 
 
 def _moving(rows: Rows, but: Collection[str] = ()) -> list[str]:
-    return [e.punch.id for e in deliveries.load_head(rows.conn, "7") if not e.context and e.punch.id not in but]
+    return [e.punch.id for e in lanes.load_head(rows.conn, "7") if not e.context and e.punch.id not in but]
 
 
 def _halves(rows: Rows, *, in_review: Direction) -> tuple[list[str], list[str], str]:
@@ -114,7 +114,7 @@ def test_nor_does_what_waits_for_what_nobody_knows(rows: Rows) -> None:
 def test_a_short_lane_is_whole(rows: Rows) -> None:
     """Then the head is the lane."""
     _fill(rows, 5)
-    assert deliveries.load_head(rows.conn, "7") == deliveries.load_lane(rows.conn, "7")
+    assert lanes.load_head(rows.conn, "7") == lanes.load_lane(rows.conn, "7")
 
 
 def test_old_reviews_do_not_push_live_punches_out(rows: Rows) -> None:
@@ -122,7 +122,7 @@ def test_old_reviews_do_not_push_live_punches_out(rows: Rows) -> None:
     ids = _fill(rows, 2 * HEAD_MAX)
     for punch_id in ids[:-1]:
         deliveries.set_state(rows.conn, punch_id, PunchState.REVIEW, at=2000.0, reason="refused")
-    head = deliveries.load_head(rows.conn, "7")
+    head = lanes.load_head(rows.conn, "7")
     assert head[-1].punch.id == ids[-1]
     assert not head[-1].context
 
@@ -132,7 +132,7 @@ def test_many_reviews_of_one_person_are_all_there(rows: Rows) -> None:
     ids = _fill(rows, 4 * HEAD_MAX)
     for punch_id in ids:
         deliveries.set_state(rows.conn, punch_id, PunchState.REVIEW, at=2000.0, reason="refused")
-    head = deliveries.load_head(rows.conn, "7")
+    head = lanes.load_head(rows.conn, "7")
     assert [entry.punch.id for entry in head if not entry.context] == ids
 
 
@@ -141,7 +141,7 @@ def test_beside_an_unknown_outcome_stands_what_its_shift_could_be_taken_for(rows
     delivered = [rows.delivered(at=1000.0 + 180 * n) for n in range(10)]
     out = rows.punch(at=1000.0 + 180 * 10)
     deliveries.begin_attempt(rows.conn, "open_shift", {}, [out.id], 5000.0)
-    head = deliveries.load_head(rows.conn, "7")
+    head = lanes.load_head(rows.conn, "7")
     assert [entry.punch.id for entry in head] == [*(punch.id for punch in delivered[5:]), out.id]
     assert [entry.context for entry in head] == [True] * 5 + [False]
     assert BESIDE_S >= ROUNDING_MAX_S
@@ -153,7 +153,7 @@ def test_beside_a_shift_that_is_looked_for_by_its_own_mark_stands_nobody(rows: R
         delivered = [rows.delivered(at=1000.0 + 3600 * round_ + 180 * n) for n in range(10)]
         out = rows.punch(at=1000.0 + 3600 * round_ + 180 * 10)
         attempt = deliveries.begin_attempt(rows.conn, kind, {}, [out.id], 5000.0)
-        head = deliveries.load_head(rows.conn, "7")
+        head = lanes.load_head(rows.conn, "7")
         assert [entry.punch.id for entry in head] == [delivered[-1].id, out.id]
         deliveries.end_attempt(rows.conn, attempt, "refused", at=5001.0)
         rows.move(out, PunchState.REVIEW, reason="refused")
@@ -162,7 +162,7 @@ def test_beside_a_shift_that_is_looked_for_by_its_own_mark_stands_nobody(rows: R
 
 def test_the_head_costs_what_it_shows(rows: Rows) -> None:
     """Found through the index of what is unfinished, without sorting it."""
-    for statement in deliveries._HEAD:
+    for statement in lanes._HEAD:
         asked = {"user_id": "7", "pending_max": HEAD_MAX}
         plan = " ".join(row[3] for row in rows.conn.execute(f"EXPLAIN QUERY PLAN {statement}", asked))
         assert "deliveries_unfinished" in plan
@@ -201,15 +201,15 @@ def _steps(rows: Rows) -> int:
         taken += 1
 
     rows.conn.set_progress_handler(step, 1)
-    deliveries.load_head(rows.conn, "7", NEXT_MAX)
-    deliveries.waiting(rows.conn, "7")
+    lanes.load_head(rows.conn, "7", NEXT_MAX)
+    lanes.waiting(rows.conn, "7")
     rows.conn.set_progress_handler(None, 0)
     return taken
 
 
 def test_who_waits_is_found_without_walking_over_what_waits(rows: Rows) -> None:
     """Everybody with something unfinished, each once, whatever state it is in; and whether there is anybody."""
-    assert deliveries.unfinished_lanes(rows.conn) == []
+    assert lanes.unfinished_lanes(rows.conn) == []
     assert not deliveries.anything_unfinished(rows.conn)
     rows.employee("8", "Bob")
     rows.employee("9", "Eve")
@@ -217,6 +217,6 @@ def test_who_waits_is_found_without_walking_over_what_waits(rows: Rows) -> None:
     stuck = rows.punch(at=50.0, user_id="9")
     rows.move(stuck, PunchState.REVIEW, reason="refused")
     rows.delivered(60.0, user_id="8")
-    assert deliveries.unfinished_lanes(rows.conn) == ["7", "9"]
+    assert lanes.unfinished_lanes(rows.conn) == ["7", "9"]
     assert deliveries.anything_unfinished(rows.conn)
     assert deliveries.count_reviews(rows.conn) == 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.model import PunchState
-from daemon.queue import deliveries, queue
+from daemon.queue import deliveries, lanes, queue
 from daemon.queue.migrations import migrate, migrations
 from tests.support.rows import T0, Rows
 
@@ -128,7 +128,7 @@ class TestLoadLane:
         after = rows.delivered(T0 + 4 * 3600)
         rows.delivered(T0 + 5 * 3600)
         rows.punch(T0, "8")
-        lane = deliveries.load_lane(rows.conn, "7")
+        lane = lanes.load_lane(rows.conn, "7")
         assert [entry.punch.id for entry in lane] == ["p3", held.id, after.id]
         assert lane[1].punch == held
         assert lane[2].punch == after
@@ -139,7 +139,7 @@ class TestLoadLane:
         gone = rows.punch(T0 + 60)
         rows.move(gone, PunchState.DISCARDED, reason="by_decision")
         last = rows.punch(T0 + 120)
-        lane = deliveries.load_lane(rows.conn, "7")
+        lane = lanes.load_lane(rows.conn, "7")
         assert [entry.punch.id for entry in lane] == [before.id, last.id]
 
     def test_brings_the_last_attempt(self, rows):
@@ -149,7 +149,7 @@ class TestLoadLane:
         first = deliveries.begin_attempt(rows.conn, "record_shift", {"start": 1}, ["p1", "p2"], T0)
         deliveries.end_attempt(rows.conn, first, "absent", at=T0 + 1)
         second = deliveries.begin_attempt(rows.conn, "open_shift", {"at": 2}, ["p1"], T0 + 2)
-        one, two = deliveries.load_lane(rows.conn, "7")
+        one, two = lanes.load_lane(rows.conn, "7")
         assert (one.attempt.id, one.attempt.step, one.attempt.ended_at) == (second, {"at": 2}, None)
         assert (two.attempt.id, two.attempt.outcome) == (first, "absent")
         assert (one.punch.attempts, two.punch.attempts) == (2, 1)
@@ -161,7 +161,7 @@ class TestLoadLane:
         rows.punch(T0, "8")
         rows.punch(T0 + 1, "8", state=PunchState.HELD)
         rows.delivered(T0, "9")
-        assert deliveries.unfinished_lanes(rows.conn) == ["8"]
+        assert lanes.unfinished_lanes(rows.conn) == ["8"]
 
 
 class _memory:

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from daemon.model import PunchState, RecordedAs, TapResult
-from daemon.queue import deliveries, queue
+from daemon.queue import deliveries, lanes, queue
 from tests.support.rows import T0
 
 PENDING, HELD, IN_FLIGHT = PunchState.PENDING, PunchState.HELD, PunchState.IN_FLIGHT
@@ -57,7 +57,7 @@ def test_a_retried_punch_with_an_open_request_is_in_flight_again(rows):
     rows.move(punch, REVIEW, reason="internal_error")
     assert rows.move(punch, IN_FLIGHT).state is IN_FLIGHT
     rows.move(punch, REVIEW, reason="internal_error")
-    (entry,) = deliveries.load_lane(rows.conn, "7")
+    (entry,) = lanes.load_lane(rows.conn, "7")
     deliveries.end_attempt(rows.conn, entry.attempt.id, "absent", at=T0)
     with pytest.raises(AssertionError, match="cannot go"):
         rows.move(punch, IN_FLIGHT)

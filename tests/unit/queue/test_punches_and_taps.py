@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.model import Direction, PunchState, Source, TapResult
-from daemon.queue import deliveries, queue, retention
+from daemon.queue import deliveries, lanes, queue, retention
 from drivers.reader import Evidence, Tap
 from tests.support.rows import T0
 
@@ -167,8 +167,8 @@ def plans(conn: sqlite3.Connection, call) -> list[str]:
 
 QUERIES = {
     "counts": deliveries.counts,
-    "unfinished_lanes": deliveries.unfinished_lanes,
-    "load_lane": lambda conn: deliveries.load_lane(conn, "7"),
+    "unfinished_lanes": lanes.unfinished_lanes,
+    "load_lane": lambda conn: lanes.load_lane(conn, "7"),
     "last_punch": lambda conn: queue.last_punch(conn, "7"),
     "find_punch": lambda conn: queue.find_punch(conn, "p1"),
     "history": lambda conn: deliveries.history(conn, "p1"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.clock import Trust, TrustSource
 from daemon.model import PunchState, RecordedAs, TapResult
-from daemon.queue import deliveries, queue, retention
+from daemon.queue import deliveries, lanes, queue, retention
 from daemon.queue.opening import open_file
 from daemon.queue.records import put_trust
 from daemon.queue.retention import Place, Pruned, prune
@@ -65,7 +65,7 @@ def test_half_a_pair_may_go_first(rows):
         rows.move(punch, PunchState.DELIVERED, recorded_as=RecordedAs.TIME_ACTIVITY)
     assert prune(rows.conn, T0 + DAY, limit=1).deleted == 1
     later = rows.punch(T0 + 7200)
-    before, _ = deliveries.load_lane(rows.conn, "7")
+    before, _ = lanes.load_lane(rows.conn, "7")
     assert (before.punch.id, before.attempt) == ("p2", None)
     assert deliveries.history(rows.conn, "p2").attempts == ()
     rows.move(later, PunchState.DISCARDED)
