@@ -55,6 +55,7 @@ def no_hammering(facts: Facts) -> list[Violation]:
     finding = Finding("no hammering")
     for kiosk, requests in facts.by_kiosk.items():
         refused: dict[tuple[str, str, int], list[float]] = {}
+        told: set[tuple[str, str, int]] = set()
         for request in requests:
             status = request.said.status or 0
             if not request.answered or not 400 <= status < 500 or status in (401, 403, 429):
@@ -63,10 +64,19 @@ def no_hammering(facts: Facts) -> list[Violation]:
                 for direction, second in want.ends:
                     times = refused.setdefault((want.user_id, direction, second), [])
                     times.append(request.said.at)
-                    if len([at for at in times if at > request.said.at - DAY_S]) == AGAIN_A_DAY + 1:
+                    day = [at for at in times if at > request.said.at - DAY_S]
+                    most = AGAIN_A_DAY + _wished_for(facts, kiosk, want.user_id, request.said.at)
+                    if len(day) > most and (want.user_id, direction, second) not in told:
+                        told.add((want.user_id, direction, second))
                         finding.say(request.line, f"{request} of {kiosk} asks for {clock(second)} of {want.user_id} "
-                                                  f"again, refused {AGAIN_A_DAY} times within a day")  # fmt: skip
+                                                  f"again, refused {len(day) - 1} times within a day")  # fmt: skip
     return finding.found
+
+
+def _wished_for(facts: Facts, kiosk: str, user_id: str, at: float) -> int:
+    """How often people let a punch of that person's go again that day: each wish is a request more."""
+    theirs = [punch.id for punch in facts.punches if (punch.kiosk, punch.user_id) == (kiosk, user_id)]
+    return len([one for punch_id in theirs for one in facts.decisions(punch_id) if at - DAY_S < one.at <= at])
 
 
 def in_order(facts: Facts) -> list[Violation]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.weeks.checker import RULES, check
-from tests.simulation.weeks.history import ClockStepped, Crashed, PowerCut
+from tests.simulation.weeks.history import ClockStepped, Crashed, Decided, PowerCut
 from tests.support.days import BROKEN, FINE, broken, kiosk
+from tests.support.days.requests import refused_for_ever
 from tests.support.story import ANNA, DOOR, HOUR, T0, a_day, rfc3339
 
 WEEKS = Path(__file__).resolve().parents[2] / "simulation" / "weeks"
@@ -98,3 +99,15 @@ def test_the_checker_knows_nothing_of_the_daemon():
             if isinstance(node, ast.Import | ast.ImportFrom):
                 found = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
                 assert (found or "").split(".")[0] not in ("daemon", "drivers", "sandbox"), path.name
+
+
+@pytest.mark.parametrize(("wishes", "caught"), [(0, True), (1, True), (2, False)])
+def test_each_wish_of_a_person_is_a_request_more(wishes, caught):
+    """Twelve refusals in a day are two too many, but for those that somebody asked for."""
+    story = a_day()
+    refused_for_ever(story)
+    waiting = story.punch(ANNA, 18 * HOUR, "clock_in", "review", reason="already_open")
+    for wish in range(wishes):
+        told = {"punch_id": waiting["id"], "decision": "retry", "stated": None, "refused": None, "added": None}
+        story.lines.append(Decided(at=T0 + 18 * HOUR + 30 + wish, kiosk=DOOR, **told))
+    assert ("no hammering" in broken(story)) is caught
