@@ -24,6 +24,7 @@ from daemon.delivery.plan import Plan
 from daemon.delivery.policy import (
     CROWDED_MAX_S,
     CROWDED_S,
+    FORGOTTEN_S,
     FUTURE_MAX_S,
     LOOK_AGAIN_MIN_S,
     SHOWN_OPEN_S,
@@ -208,12 +209,15 @@ def _clock_out(walk: Walk, index: int) -> bool:
 
 def _own_clock_out(walk: Walk, index: int, shift_id: str) -> bool:
     """Its clock-in stands on the timesheet as `shift_id`."""
-    punch, begun = walk.punches[index], walk.punches[index - 1].second
+    punch, before = walk.punches[index], walk.punches[index - 1]
     record = walk.view.by_id(shift_id) if walk.view else None
     if record is not None and record.end is not None:
         return _already_ended(walk, index, record)
-    # A read of the last hours does not show a shift that a manager ended before them: it is not gone for that.
-    unseen = walk.view is not None and record is None and not walk.view.covers(begun)
+    # A read of the last hours does not show a shift that a manager ended before them: it is not gone for that. What a
+    # person accepted for its clock-in may have begun days before that.
+    began_by = before.second - (FORGOTTEN_S if before.detail else 0)
+    unseen = walk.view is not None and record is None and not walk.view.covers(began_by)
+    back_s = FORGOTTEN_S + walk.policy.max_shift_s if before.detail else None
     if not walk.too_old_for_live(index):
         walk.wake_when_expired(punch)
         if walk.stale(punch):
@@ -222,10 +226,10 @@ def _own_clock_out(walk: Walk, index: int, shift_id: str) -> bool:
             if not unseen:
                 return walk.review(index, "shift_gone")
             if walk.policy.can_look_up:
-                return walk.read(index)
+                return walk.read(index, back_s=back_s)
         return walk.send(index, EndShift(punch.user_id, punch.second, shift_id))
     if unseen or walk.stale(punch, asked_after=punch.occurred_at):
-        return walk.read(index, expired=True)
+        return walk.read(index, expired=True, back_s=back_s)
     if record is None:
         return walk.review(index, "shift_gone")
     return _close_late(walk, index, record)

@@ -310,7 +310,7 @@ MUTANTS = (
         row="clock-out expired, its shift open",
         breaks="A shift is called gone by a read that did not reach back to it.",
         file=_PLANNER,
-        before="and record is None and not walk.view.covers(begun)",
+        before="and record is None and not walk.view.covers(began_by)",
         after="and False",
         proofs=(f"{PLANNER}::test_a_shift_is_not_gone_where_a_read_did_not_reach_it",),
     ),

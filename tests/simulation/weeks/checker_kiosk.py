@@ -91,6 +91,8 @@ def _was_free(facts: Facts, kiosk: str, user_id: str, second: int, at: Request) 
         return False
     if any(entry["action"] in ("punch.held", "punch.review") for entry in punch.journal):
         return False
+    if any(one["outcome"] == "absent" and instant(one["sent_at"]) < at.said.at for one in punch.attempts):
+        return False  # the power went between its entry in the journal and its leaving: it is looked up first
     lane = facts.lanes[kiosk, user_id]
     earlier = lane[: lane.index(punch)]
     touched = [request for request in facts.by_kiosk[kiosk] if any(w.user_id == user_id for w in request.wants)]

@@ -45,6 +45,14 @@ def overtaken(story: Story) -> None:
     story.live(20 * HOUR + 1, ANNA, "clock_in", 18 * HOUR)
 
 
+def overtaken_while_it_is_looked_up(story: Story) -> None:
+    """Not broken: the power had gone between the journal's entry of Anna's request and its leaving."""
+    overtaken(story)
+    punch = next(one for one in story.punches if one["user_id"] == ANNA and one["occurred_at_unix"] == T0 + 18 * HOUR)
+    lost = {"sent_at": rfc3339(T0 + 18 * HOUR + 2), "outcome": "absent"}
+    punch["history"]["attempts"].append(lost)
+
+
 def the_key_in_the_log(story: Story) -> None:
     """A traceback with the request's headers."""
     story.log.append("error headers={'x-api-key': 'sandbox-key'}")

@@ -106,6 +106,13 @@ def a_refused_key_that_a_question_met_first(story: Story) -> None:
     story.ask(20.5 * HOUR + 0.3, "GET", "/me", status=401)
 
 
+def a_refused_key_that_a_check_met_first(story: Story) -> None:
+    """Not broken: the check of an assignment was refused, which a key may be that does its work."""
+    story.ask(20 * HOUR, "GET", "/users/v1/users/101/assignments", status=401)
+    story.read(20.5 * HOUR, ANNA, status=401)
+    story.ask(20.5 * HOUR + 0.3, "GET", "/me", status=401)
+
+
 def a_refused_key_renewed(story: Story) -> None:
     """Not broken: somebody had renewed it."""
     a_refused_key_again(story)
@@ -130,5 +137,6 @@ FINE = (
     by_a_clock_that_the_wall_left,
     sent_again_after_a_look,
     a_refused_key_renewed,
+    a_refused_key_that_a_check_met_first,
     a_refused_key_that_a_question_met_first,
 )

@@ -378,6 +378,22 @@ def test_a_shift_is_not_gone_where_a_read_did_not_reach_it(now):
     assert verdicts(plan_lane(lane, seen(now - 0.01), moment(now), POLICY)) == [("out-16", "review", "shift_gone")]
 
 
+@pytest.mark.parametrize("now", [16.1, 40.0])
+def test_an_accepted_shift_is_not_gone_where_a_read_did_not_reach_its_beginning(now):
+    """A person took a phone's shift of days before for the clock-in: a list by starts shows it to who looks there."""
+    accepted = punch("in", 8, DELIVERED, shift="s1")
+    accepted = replace(accepted, punch=replace(accepted.punch, detail="the timesheet shows shift s1"))
+    lane = [accepted, punch("out", 16)]
+    near = View(at(now - 0.01), second(-20), second(now), ())
+    plan = plan_lane(lane, near, moment(now), POLICY)
+    assert plan.verdicts == ()
+    assert isinstance(plan.request, Read)
+    assert plan.request.since <= second(8) - 15 * 86400
+    found = seen(now - 0.01, shift("s1", -60, 12, by="mobile"))
+    assert verdicts(plan_lane(lane, found, moment(now), POLICY)) == [("out-16", "review", "already_clocked_out")]
+    assert verdicts(plan_lane(lane, seen(now - 0.01), moment(now), POLICY)) == [("out-16", "review", "shift_gone")]
+
+
 def test_a_shift_that_is_gone_is_not_recorded_anew():
     """A manager deleted it: nothing is sent that a read contradicts."""
     lane = [punch("in", 0, DELIVERED, shift="s1"), punch("out", 8)]

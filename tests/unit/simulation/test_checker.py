@@ -10,6 +10,7 @@ import pytest
 from tests.simulation.weeks.checker import RULES, check
 from tests.simulation.weeks.history import ClockStepped, Crashed, Decided, PowerCut
 from tests.support.days import BROKEN, FINE, broken, kiosk
+from tests.support.days.kiosk import overtaken_while_it_is_looked_up
 from tests.support.days.requests import refused_for_ever
 from tests.support.story import ANNA, DOOR, HOUR, T0, a_day, rfc3339
 
@@ -111,3 +112,10 @@ def test_each_wish_of_a_person_is_a_request_more(wishes, caught):
         told = {"punch_id": waiting["id"], "decision": "retry", "stated": None, "refused": None, "added": None}
         story.lines.append(Decided(at=T0 + 18 * HOUR + 30 + wish, kiosk=DOOR, **told))
     assert ("no hammering" in broken(story)) is caught
+
+
+def test_a_clock_in_that_is_looked_up_first_may_be_overtaken():
+    """Bob's goes while nobody knows whether Anna's left."""
+    story = a_day()
+    overtaken_while_it_is_looked_up(story)
+    assert "oldest first" not in broken(story)
