@@ -451,6 +451,6 @@ MUTANTS = (
         file=_WALK,
         before="alone = not pair or (attempt is not None and attempt.outcome == _GOES_ALONE)",
         after="alone = not pair",
-        proofs=(f"{BATCHES}::test_one_persons_locked_day_counts_against_that_person_only",),
+        proofs=(f"{BATCHES}::test_a_lost_answer_to_several_shifts_doubles_none",),
     ),
 )

@@ -200,6 +200,12 @@ def test_a_salvaged_clock_out_is_looked_up_before_its_shift_is_held_against_the_
         (lane[1].punch.id, PunchState.DELIVERED, "s0"),
         (lane[0].punch.id, PunchState.REVIEW, None),
     ]
+    # As an earlier version left it: held, with the request open. It is looked up before anything is made of the shift.
+    lane[1] = replace(lane[1], punch=replace(lane[1].punch, state=PunchState.HELD, reason="earlier_punch_in_review"))
+    plan = plan_lane(lane, seen(now - 0.001, shift("s0", BEGUN - 0.1, ENDED)), moment(now), Policy())
+    assert [(v.punch_id, v.state, v.remote_id) for v in plan.verdicts] == [
+        (lane[1].punch.id, PunchState.IN_FLIGHT, None)
+    ]
 
 
 def _after(entry: LanePunch, verdicts: Sequence[Verdict]) -> LanePunch:
