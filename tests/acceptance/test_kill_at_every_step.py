@@ -24,7 +24,7 @@ from tests.support.nursery import Nursery
 
 SIDE_BY_SIDE = 3
 #: How many of the calls of one kind are tried where not all are.
-SPREAD = {"pwrite64": 8, "fdatasync": 9, "sendto": 6}
+SPREAD = {"pwrite64": 4, "fdatasync": 5, "sendto": 4}
 
 
 @pytest.fixture(scope="module")

@@ -104,14 +104,14 @@ def test_nothing_that_may_have_been_sent_is_sent_blindly(state, left):
     assert stands["p5"][0:2] == ("held", "clock_untrusted")
     assert stands["p6"] == ("in_flight", None, None)
     conn, _ = open_file(path)
-    lanes = {entry.punch.id: entry for user in ("7", "8") for entry in lanes.load_lane(conn, user)}
-    assert lanes["p2"].attempt.step == {"user_id": "7", "at": int(T0) + 100, "shift_id": ""}
-    assert lanes["p2"].attempt.ended_at is None
-    assert lanes["p2"].attempt.sent_at == NOW.wall_s
-    assert lanes["p3"].attempt.ended_at is None, "a retry looks it up first"
-    assert lanes["p6"].attempt.sent_at == (T0 if left != "copy" else NOW.wall_s), "its own request is still open"
+    entries = {entry.punch.id: entry for user in ("7", "8") for entry in lanes.load_lane(conn, user)}
+    assert entries["p2"].attempt.step == {"user_id": "7", "at": int(T0) + 100, "shift_id": ""}
+    assert entries["p2"].attempt.ended_at is None
+    assert entries["p2"].attempt.sent_at == NOW.wall_s
+    assert entries["p3"].attempt.ended_at is None, "a retry looks it up first"
+    assert entries["p6"].attempt.sent_at == (T0 if left != "copy" else NOW.wall_s), "its own request is still open"
     # Its time is not known: only a database and copy that agree to the end can say that it never went.
-    assert lanes["p5"].punch.detail == (SALVAGED if left == "copy" else None)
+    assert entries["p5"].punch.detail == (SALVAGED if left == "copy" else None)
     if left == "copy":
         looked_up_once_it_has_its_time(conn)
     assert {one.name for one in people.list_employees(conn)} == {"Ann", "Bob"}
