@@ -18,7 +18,7 @@ ARRIVED_S = 120
 #: Who may have written for us, where the service tells: another program's hand is none of ours, and looks the same.
 BY_PROGRAMS = (None, "api")
 #: Who may have written a time that was ours: a program, or a manager who changed it; not the person's own phone.
-_NOT_THEMSELVES = (None, "api", "admin")
+_NOT_THEMSELVES = (*BY_PROGRAMS, "admin")
 
 RECORDED_AS = {
     OpenShift: RecordedAs.CLOCK_IN,

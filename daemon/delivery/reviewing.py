@@ -53,8 +53,7 @@ def _too_long(walk: Walk, index: int) -> bool:
     """Whether this punch and the other half of its shift lie too far apart."""
     if walk.punches[index].direction is Direction.CLOCK_IN:
         return walk.too_long_after(index)
-    before_is_in = bool(index) and walk.punches[index - 1].direction is Direction.CLOCK_IN
-    return before_is_in and walk.too_long_after(index - 1) and not walk.out_of_place(index - 1)
+    return bool(index) and walk.punches[index - 1].direction is Direction.CLOCK_IN and walk.too_long_after(index - 1)
 
 
 def rested(entry: LanePunch, read_at: float) -> bool:

@@ -98,7 +98,8 @@ class Walk:
             return False
         start, end = self.punches[index], self.punches[index + 1]
         known = end.time_known and end.direction is Direction.CLOCK_OUT and not self.states[index + 1].finished
-        return known and not self.out_of_place(index + 1) and end.second - start.second > self.policy.max_shift_s
+        placed = not self.out_of_place(index) and not self.out_of_place(index + 1)
+        return known and placed and end.second - start.second > self.policy.max_shift_s
 
     def out_of_place(self, index: int) -> bool:
         """Whether it is in review for its time: its second says nothing of how far it lies from its neighbours."""

@@ -48,18 +48,22 @@ _LANE_UNFINISHED = f"""
     WHERE {UNFINISHED} AND state IN {UNFINISHED_STATES} AND user_id = ? ORDER BY order_at, punch_seq"""
 
 
-def _next_to_it(side: str, way: str, is_so: str) -> str:
-    """Whether the person's punch right before (`< DESC`), or right after (`> ASC`), a held one is so."""
-    return f"""EXISTS (
-        SELECT 1 FROM (
-            SELECT q.direction, q.time_known, b.state, b.reason
-            FROM punches q INDEXED BY punches_by_lane CROSS JOIN deliveries b ON b.punch_seq = q.seq
-            WHERE q.user_id = d.user_id AND (q.order_at, q.seq) {side} (d.order_at, d.punch_seq)
-                AND b.state <> 'discarded'
-            ORDER BY q.order_at {way}, q.seq {way} LIMIT 1)
-        WHERE {is_so})"""
+def _neighbour(columns: str, user_id: str, place: str, side: tuple[str, str]) -> str:
+    """The person's punch (q, its delivery b) right before, or right after, a place in their lane."""
+    sign, way = side
+    return f"""
+        SELECT {columns} FROM punches q INDEXED BY punches_by_lane CROSS JOIN deliveries b ON b.punch_seq = q.seq
+        WHERE q.user_id = {user_id} AND (q.order_at, q.seq) {sign} ({place}) AND b.state <> 'discarded'
+        ORDER BY q.order_at {way}, q.seq {way} LIMIT 1"""
 
 
+def _next_to_it(side: tuple[str, str], is_so: str) -> str:
+    """Whether what stands on that side of a held punch (d) is so."""
+    beside = _neighbour("q.direction, q.time_known, b.state, b.reason", "d.user_id", "d.order_at, d.punch_seq", side)
+    return f"EXISTS (SELECT 1 FROM ({beside}) WHERE {is_so})"
+
+
+_BEFORE, _AFTER = ("<", "DESC"), (">", "ASC")
 _UNDECIDED = "NOT time_known OR direction IS NULL OR reason = 'clock_untrusted'"
 _IN_REVIEW = "direction = 'clock_in' AND state = 'review' AND reason NOT IN ('already_open', 'server_changed_time')"
 _OUT_REVIEW = "direction = 'clock_out' AND state = 'review'"
@@ -69,9 +73,9 @@ _OUT_REVIEW = "direction = 'clock_out' AND state = 'review'"
 _WAITS_FOR_ITS_OTHER_HALF = f"""
     coalesce(d.reason, '') IN ('earlier_punch_in_review', 'earlier_punch_undecided')
     AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.id = d.attempt_id AND a.ended_at IS NULL)
-    AND CASE WHEN d.reason = 'earlier_punch_undecided' THEN {_next_to_it("<", "DESC", _UNDECIDED)}
-        WHEN p.direction = 'clock_out' THEN {_next_to_it("<", "DESC", _IN_REVIEW)}
-        ELSE {_next_to_it(">", "ASC", _OUT_REVIEW)} END"""
+    AND CASE WHEN d.reason = 'earlier_punch_undecided' THEN {_next_to_it(_BEFORE, _UNDECIDED)}
+        WHEN p.direction = 'clock_out' THEN {_next_to_it(_BEFORE, _IN_REVIEW)}
+        ELSE {_next_to_it(_AFTER, _OUT_REVIEW)} END"""
 _HELD = f"""
     SELECT d.order_at, d.punch_seq FROM deliveries d INDEXED BY deliveries_unfinished
     JOIN punches p ON p.seq = d.punch_seq
@@ -116,13 +120,9 @@ _AROUND = f"""
     SELECT p.order_at, p.seq FROM punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
     WHERE p.user_id = ? AND p.order_at BETWEEN ? - {AROUND_S} AND ? + {AROUND_S} AND d.state <> 'discarded'
     LIMIT {BESIDE_MAX}"""
-_NEIGHBOUR = """
-    SELECT p.order_at, p.seq FROM punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
-    WHERE p.user_id = ? AND (p.order_at, p.seq) {side} (?, ?) AND d.state <> 'discarded'
-    ORDER BY p.order_at {way}, p.seq {way} LIMIT 1"""
 #: The person's punches right before and right after a place in their lane.
 _BOTH_SIDES = " UNION ALL ".join(
-    f"SELECT * FROM ({_NEIGHBOUR.format(side=side, way=way)})" for side, way in (("<", "DESC"), (">", "ASC"))
+    f"SELECT * FROM ({_neighbour('q.order_at, q.seq', '?', '?, ?', side)})" for side in (_BEFORE, _AFTER)
 )
 _STATED = "EXISTS (SELECT 1 FROM taps t WHERE t.id = p.tap_id AND t.stated_at IS NOT NULL)"
 #: Punches as `read_punch` takes them, each then with whether its time was stated, since when it stands where it stands,

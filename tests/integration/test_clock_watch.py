@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -29,7 +28,6 @@ class Watched:
         self.settled: list[float] = []
         self.woken: list[float] = []
         self.full = False
-        self._loop = loop
         events = Events(self.keeper.now)
         events.on_event = lambda event: self.told.append((event.name, loop.time()))
         self.watch = ClockWatch(
@@ -45,7 +43,7 @@ class Watched:
     async def _settle(self):
         if self.full:
             raise sqlite3.OperationalError("database or disk is full")
-        self.settled.append(self._loop.time())
+        self.settled.append(self.clock.loop.time())
 
     @property
     def standing(self):
@@ -60,23 +58,18 @@ class Watched:
 def watched(tmp_path, main, *, synchronised):
     """Run `main(kiosk)` beside the watch."""
 
-    @asynccontextmanager
-    async def watching(loop):
+    async def run(loop):
         database = await Database.open(tmp_path / "punchd.db", inline=True)
         kiosk = Watched(loop, database, synchronised=synchronised)
         task = asyncio.ensure_future(kiosk.watch.run())
         try:
-            yield kiosk
+            await asyncio.sleep(1)
+            await main(kiosk)
         finally:
             task.cancel()
             await asyncio.wait([task])
             assert task.cancelled()
             await database.close()
-
-    async def run(loop):
-        async with watching(loop) as kiosk:
-            await asyncio.sleep(1)
-            await main(kiosk)
 
     run_virtual(run)
 

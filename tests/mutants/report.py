@@ -150,7 +150,7 @@ def _counted(rows: Sequence[Row]) -> str:
         "lived with for all the days of a run and not seen there": sum(row.weeks.startswith("not in") for row in rows),
     }
     told = [f"{number} {name}" for name, number in numbers.items() if number]
-    uncaught = len([row for row in rows if row not in by_test | by_weeks and row.test != NOT_TRIED])
+    uncaught = sum(row not in by_test | by_weeks and row.test != NOT_TRIED for row in rows)
     return f"{len(rows)} mutants, {', '.join(told)}, {uncaught} not caught"
 
 

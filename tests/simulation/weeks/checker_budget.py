@@ -118,8 +118,8 @@ def key_left_alone(facts: Facts) -> list[Violation]:
                 continue
             first_of_pair = request.reads is not None and after.said.path == "/me"
             halted = before is not None and before.refused_key and before.life == request.life
-            # What a person's own question met halts nothing: the next read of the kiosk's finds it out for itself.
-            halted = halted and not (before is not None and (_by_hand(facts, kiosk, before) or _is_check(before)))
+            if before is not None and (_by_hand(facts, kiosk, before) or _is_check(before)):
+                halted = False  # what those met halts nothing: the next read of the kiosk's finds it out for itself
             if (
                 (first_of_pair and not halted)
                 or _renewed(facts, good_at, after)

@@ -62,12 +62,14 @@ def no_hammering(facts: Facts) -> list[Violation]:
                 continue
             for want in request.wants:
                 for direction, second in want.ends:
-                    times = refused.setdefault((want.user_id, direction, second), [])
+                    key = (want.user_id, direction, second)
+                    times = refused.setdefault(key, [])
                     times.append(request.said.at)
                     day = [at for at in times if at > request.said.at - DAY_S]
-                    most = AGAIN_A_DAY + _wished_for(facts, kiosk, want.user_id, request.said.at)
-                    if len(day) > most and (want.user_id, direction, second) not in told:
-                        told.add((want.user_id, direction, second))
+                    if key in told or len(day) <= AGAIN_A_DAY:
+                        continue
+                    if len(day) > AGAIN_A_DAY + _wished_for(facts, kiosk, want.user_id, request.said.at):
+                        told.add(key)
                         finding.say(request.line, f"{request} of {kiosk} asks for {clock(second)} of {want.user_id} "
                                                   f"again, refused {len(day) - 1} times within a day")  # fmt: skip
     return finding.found

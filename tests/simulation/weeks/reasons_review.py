@@ -62,12 +62,11 @@ def _same_second(sights: Sights, punch: PunchSeen) -> str | None:
 def _span(sights: Sights, punch: PunchSeen) -> tuple[int, int]:
     """The time of the shift that this punch is one end of, as far as this kiosk knows."""
     other = sights.facts.neighbour(punch, 1 if punch.direction == "clock_in" else -1)
-    unknown = other is None or other.error_s is None  # nobody knows when the next punch was
-    if punch.direction == "clock_in" and (unknown or other is None or other.direction == punch.direction):
-        end = int(sights.facts.ending.at) if unknown or other is None else other.second
-        return punch.second, max(end, punch.second + 1)
+    if punch.direction == "clock_in" and (other is None or other.error_s is None):
+        return punch.second, max(int(sights.facts.ending.at), punch.second + 1)  # nobody knows when the next punch was
     if other is None or other.direction == punch.direction:
-        return punch.second, punch.second + 1
+        end = other.second if other is not None and punch.direction == "clock_in" else punch.second
+        return punch.second, max(end, punch.second + 1)
     low, high = sorted((punch.second, other.second))
     return low, max(high, low + 1)
 
