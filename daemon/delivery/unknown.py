@@ -10,7 +10,18 @@ another over it any more; an update that was answered and changed nothing is not
 from __future__ import annotations
 
 from daemon.dating import WRONG
-from daemon.delivery.matching import BY_PROGRAMS, RECORDED_AS, Absent, Exactly, Resembling, Rounded, match, unexplained
+from daemon.delivery.knowledge import View
+from daemon.delivery.matching import (
+    BY_PROGRAMS,
+    RECORDED_AS,
+    Absent,
+    Exactly,
+    Match,
+    Resembling,
+    Rounded,
+    match,
+    unexplained,
+)
 from daemon.delivery.policy import FORGOTTEN_S, ROUNDING_MAX_S
 from daemon.delivery.steps import decode
 from daemon.delivery.walk import Walk, described
@@ -47,18 +58,26 @@ def in_flight(walk: Walk, index: int) -> bool:
     if walk.view is not None and known_since >= speaks_from and walk.covered_by(walk.view, index):
         ours, taken = walk.known_as_others(index), walk.taken(index)
         found = match(step, walk.view, attempt.sent_at, ours, taken)
+        if isinstance(step, EndShift) and not conflict and _others_ended_it(walk.view, step, found):
+            # Last of all: where that much cannot be read, what the looks showed has to do.
+            last = isinstance(found, Exactly) or known_since >= second_look
+            if last and walk.policy.can_look_up and not walk.covered_by(walk.view, index, FORGOTTEN_S):
+                return walk.read(index, back_s=FORGOTTEN_S)
+            found = _ended_instead(walk, index, step) or found
         if isinstance(found, Exactly):
-            if isinstance(step, EndShift) and not conflict and found.record.ended_by not in BY_PROGRAMS:
-                return _ended_by_others(walk, index, found.record, step)
+            if isinstance(step, EndShift) and found.record.id != step.shift_id:
+                return _closed_another(walk, index, found.record, step)
             return _found(walk, index, found.record, step)
         if isinstance(found, Absent) and walk.lane[index].forgotten:
             found = _of_that_day(walk, index, step)
         if isinstance(found, Rounded) and not conflict:
             return _found_rounded(walk, index, found, step)
-        if isinstance(step, EndShift) and (other := walk.view.ending(step.at, but=taken)) is not None:
-            if not step.shift_id:  # of a salvaged punch it is not known which shift it was to end
+        if isinstance(step, EndShift):
+            other = walk.view.ending(step.at, but=taken | {step.shift_id})
+            if other is not None and not step.shift_id:  # of a salvaged punch it is not known what it was to end
                 return _found(walk, index, other, step)
-            return _closed_another(walk, index, other, step)
+            if other is not None:
+                return _closed_another(walk, index, other, step)
         if conflict == "already_open" and not walk.view.covers(walk.punches[index].second - FORGOTTEN_S):
             return walk.read(index, back_s=FORGOTTEN_S)  # what is in the way may be days old
         if conflict:
@@ -73,17 +92,29 @@ def in_flight(walk: Walk, index: int) -> bool:
     return walk.read(index, back_s=FORGOTTEN_S if conflict == "already_open" else None)
 
 
-def _ended_by_others(walk: Walk, index: int, record: ShiftRecord, step: EndShift) -> bool:
-    """Somebody's phone had ended its shift in that very second: what did our request end, where more than one was open?
+def _others_ended_it(view: View, step: EndShift, found: Match) -> bool:
+    """Whether its shift was ended by somebody else, or is not shown: then our request ended what else was open."""
+    if isinstance(found, Exactly):
+        return found.record.ended_by not in BY_PROGRAMS  # in that very second
+    own = view.by_id(step.shift_id)
+    return isinstance(found, Absent) and bool(step.shift_id) and (own is None or own.end is not None)
 
-    The service ends whichever is open then, also one that was forgotten days before.
+
+def _ended_instead(walk: Walk, index: int, step: EndShift) -> Exactly | Resembling | None:
+    """The shift that a clock-out ended in the place of its own, None where the view shows none.
+
+    The service ends whichever is open then, also one that was forgotten days before, and may round what it is given.
     """
-    view = walk.view
-    assert view is not None
-    if not view.covers(step.at - FORGOTTEN_S) and walk.policy.can_look_up:
-        return walk.read(index, back_s=FORGOTTEN_S)
-    others = [r for r in view.records if r.end == step.at and r.ended_by == "api" and r.id not in walk.taken(index)]
-    return _closed_another(walk, index, others[0], step) if others else _found(walk, index, record, step)
+    assert walk.view is not None
+    taken = walk.taken(index) | walk.ended_by_others(index)
+    others = [r for r in walk.view.records if r.id != step.shift_id and r.id not in taken and r.ended_by == "api"]
+    exact = next((r for r in others if r.end == step.at), None)
+    if exact is not None:
+        return Exactly(exact)
+    # As of its own shift: an update would have left a mark, a clock-out leaves none.
+    near = [r for r in others if r.end is not None and r.reference is None and abs(r.end - step.at) <= ROUNDING_MAX_S]
+    other = min(near, key=lambda r: abs((r.end or 0) - step.at), default=None)
+    return Resembling(other) if other else None
 
 
 def _of_that_day(walk: Walk, index: int, step: Write) -> Resembling | Absent:

@@ -92,6 +92,16 @@ class Walk:
             if self.reasons[i] == "server_changed_time" or abs(other.second - own.second) <= ROUNDING_MAX_S
         )
 
+    def ended_by_others(self, index: int) -> frozenset[str]:
+        """The shifts whose end another clock-out of this lane explains, as far as a service rounds."""
+        ends = {r.id: r.end for r in self.view.records} if self.view else {}
+        return frozenset(
+            shift_id
+            for i, (other, shift_id) in enumerate(zip(self.punches, self.remote_ids, strict=True))
+            if i != index and other.direction is Direction.CLOCK_OUT and shift_id is not None
+            if (end := ends.get(shift_id)) is not None and abs(end - other.second) <= ROUNDING_MAX_S
+        )
+
     def too_long_after(self, index: int) -> bool:
         """Whether the next punch is a clock-out beyond max_shift_s: never one shift, nothing is sent."""
         if index + 1 >= len(self.punches):
@@ -159,9 +169,12 @@ class Walk:
         told = attempt is not None and attempt.outcome == "too_old"
         return told or self.moment.server_now - self.punches[index].second > self.policy.reach_s
 
-    def covered_by(self, view: View, index: int) -> bool:
-        """Whether a read asked for this punch's second, or, of one that lies ahead of it, for all there was."""
-        return view.covers(min(self.punches[index].second, int(view.requested_at)))
+    def covered_by(self, view: View, index: int, back_s: int = 0) -> bool:
+        """Whether a read asked for this punch's second, or, of one that lies ahead of it, for all there was.
+
+        `back_s`: and for so long before it.
+        """
+        return view.covers(min(self.punches[index].second, int(view.requested_at)) - back_s)
 
     def stale(self, punch: Punch, asked_after: float | None = None) -> bool:
         """Whether a read is owed before writing: the punch is old, or the read must be newer than `asked_after`."""

@@ -103,14 +103,15 @@ _HEADS = " UNION ALL ".join(f"SELECT * FROM ({statement})" for statement in _HEA
 _WAITING = f"""
     SELECT p.occurred_at FROM deliveries d INDEXED BY deliveries_unfinished CROSS JOIN punches p ON p.seq = d.punch_seq
     WHERE d.user_id = ? AND d.{UNFINISHED} AND d.state = 'pending' ORDER BY d.order_at, d.punch_seq LIMIT {HEAD_MAX}"""
-#: What was delivered so near to a clock-in without a known outcome (BESIDE_S, or TOGETHER_S in its making) that its
-#: shift could be taken for it. Every other request names the shift that it writes, and is looked for by that.
+#: What was delivered so near to a live clock-in or clock-out without a known outcome (BESIDE_S, or TOGETHER_S in its
+#: making) that its shift could be taken for it. Every other request names the shift that it writes, and is looked for
+#: by that; so is a clock-out, until it is asked what it ended instead.
 _BESIDE = f"""
     SELECT p.order_at, p.seq FROM deliveries f INDEXED BY deliveries_unfinished
     LEFT JOIN attempts a ON a.id = f.attempt_id
     CROSS JOIN punches p INDEXED BY punches_by_lane CROSS JOIN deliveries d ON d.punch_seq = p.seq
     WHERE f.user_id = ? AND f.{UNFINISHED} AND f.state = 'in_flight'
-        AND (a.kind = 'open_shift' OR a.kind IS NULL)
+        AND (a.kind IN ('open_shift', 'end_shift') OR a.kind IS NULL)
         AND p.user_id = f.user_id AND p.order_at BETWEEN f.order_at - {AROUND_S} AND f.order_at + {AROUND_S}
         AND (abs(p.order_at - f.order_at) <= {BESIDE_S} OR abs(d.changed_at - a.sent_at) <= {TOGETHER_S})
         AND d.remote_id IS NOT NULL AND d.state <> 'discarded'

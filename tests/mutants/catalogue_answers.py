@@ -311,8 +311,8 @@ MUTANTS = (
         row="unknown",
         breaks="A lost request that a look shows recorded goes again all the same.",
         file=_UNKNOWN,
-        before="if isinstance(found, Exactly):",
-        after="if False:",
+        before="if isinstance(found, Exactly):\n            if isinstance(step, EndShift) and found.record.id",
+        after="if False:\n            if isinstance(step, EndShift) and found.record.id",
         proofs=(f"{UNKNOWN}::test_found_is_delivered_with_the_attempts_end",),
     ),
     _answer(

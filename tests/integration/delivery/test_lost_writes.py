@@ -7,6 +7,7 @@ that grows, and who was sent in vain again and again waits longer than others.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from daemon.model import PunchState
@@ -220,5 +221,46 @@ def test_where_nothing_is_left_to_write_it_does_not_stay_offline(tmp_path: Path)
             await asyncio.sleep(11 * 60)
             assert "delivery.online" in [watch.get_nowait().name for _ in range(watch.qsize())]
         assert (bench.delivery.status().state, bench.delivery.status().detail) == ("online", None)
+
+    on_bench(tmp_path, story)
+
+
+def test_a_record_of_last_week_that_cannot_be_read_does_not_keep_a_lost_clock_out_unknown(tmp_path: Path) -> None:
+    """A phone had ended its shift: what else it may have ended is looked for; where that fails, its looks must do."""
+
+    async def story(bench: Bench) -> None:
+        shift = bench.sandbox.manager.add_shift(ANNA, bench.second(240 * HOUR), bench.second(239 * HOUR))
+        assert shift.end is not None
+        shift.end = replace(shift.end, at=0)
+        await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(4 * HOUR)
+        bench.sandbox.manager.phone_clock_out(ANNA)
+        await asyncio.sleep(600)
+        bench.sandbox.faults.set(kind=Kind.DROP, path="*/clock-out", processed=False, count=1)
+        lost = await bench.punch(ANNA, "clock_out")
+        await asyncio.sleep(600)
+        assert await bench.state(lost) == ("review", "already_clocked_out")
+        later = [await bench.punch(ANNA, "clock_in")]
+        await asyncio.sleep(4 * HOUR)
+        later.append(await bench.punch(ANNA, "clock_out"))
+        await asyncio.sleep(HOUR)
+        assert [await bench.state(one) for one in later] == [("delivered", None)] * 2
+
+    on_bench(tmp_path, story)
+
+
+def test_a_lost_clock_out_is_not_told_of_the_one_before_it(tmp_path: Path) -> None:
+    """Out, in again after four minutes, a phone ends that, and the next clock-out is lost: the first is not near it."""
+
+    async def story(bench: Bench) -> None:
+        for direction, pause_s in (("clock_in", 4 * HOUR), ("clock_out", 240), ("clock_in", 120)):
+            await bench.punch(ANNA, direction)
+            await asyncio.sleep(pause_s)
+        bench.sandbox.manager.phone_clock_out(ANNA)
+        await asyncio.sleep(120)
+        bench.sandbox.faults.set(kind=Kind.DROP, path="*/clock-out", processed=False, count=1)
+        lost = await bench.punch(ANNA, "clock_out")
+        await asyncio.sleep(600)
+        assert await bench.state(lost) == ("review", "already_clocked_out")
 
     on_bench(tmp_path, story)

@@ -84,6 +84,65 @@ def test_a_phone_that_ended_the_shift_in_the_same_second_leaves_ours_to_end_anot
     assert verdicts(plan) == [("out-16", "delivered", None)]
 
 
+def test_a_lost_clock_out_whose_shift_a_phone_had_ended_is_looked_for_at_all_that_was_open():
+    """One forgotten days before was open too, and got our second, rounded: absent at its own shift says nothing."""
+    out = tried(punch("out", 16), EndShift("7", second(16), "s1"), 16.001)
+    lane = [punch("in", 8, DELIVERED, shift="s1"), out]
+    by_phone, forgotten = shift("s1", 8, 15.5, by="mobile"), shift("f", -80, 16 - 100 / 3600)
+    for own in ((by_phone,), ()):
+        near = replace(seen(16.1, *own), since=second(0))
+        plan = plan_lane(lane, near, moment(16.11), POLICY)
+        assert plan.verdicts == ()
+        assert isinstance(plan.request, Read)
+        assert plan.request.since <= second(16) - 15 * 86400
+    # Judged by the second look, and read that far after it: where that cannot be, what the looks showed has to do.
+    early = at(16.001) + POLICY.settle_s + 1
+    first = seen((early - at(0)) / 3600, by_phone, forgotten)
+    plan = plan_lane(lane, first, moment(16.004), POLICY)
+    assert (plan.verdicts, plan.request) == ((), None)
+    plan = plan_lane(lane, replace(first, since=second(0)), moment(16.1), POLICY)
+    assert isinstance(plan.request, Read)
+    assert plan.request.since > second(16) - 3 * 86400
+    (verdict,) = plan_lane(lane, seen(16.1, by_phone, forgotten), moment(16.11), POLICY).verdicts
+    assert (verdict.state, verdict.reason) == (REVIEW, "outcome_unclear")
+    assert "shift f" in (verdict.detail or "")
+    assert verdict.attempt_outcome is None
+    # Nothing of ours: a phone's end, one with an update's mark, one too far off, one that is another punch's.
+    phones, marked = replace(forgotten, ended_by="mobile"), replace(forgotten, reference="other")
+    for other in (phones, marked, shift("f", -80, 15.5), shift("f", -80)):
+        plan = plan_lane(lane, seen(16.1, by_phone, other), moment(16.11), POLICY)
+        assert verdicts(plan) == [("out-16", "pending", None)]
+    # Its own shift is open still: the request never arrived, and no more is read than before.
+    plan = plan_lane(lane, replace(seen(16.1, shift("s1", 8)), since=second(0)), moment(16.11), POLICY)
+    assert verdicts(plan)[0] == ("out-16", "pending", None)
+    # Where nothing can be read further back, what is seen has to do.
+    near, blind = replace(seen(16.1, by_phone), since=second(0)), replace(POLICY, can_look_up=False)
+    assert verdicts(plan_lane(lane, near, moment(16.11), blind))[0] == ("out-16", "pending", None)
+
+
+def test_what_our_other_clock_outs_ended_is_not_what_a_lost_one_did():
+    """An end that the service rounded may lie near this punch and be another's, which lies further off itself."""
+    lane = [
+        replace(punch("out", 15.7, DELIVERED, shift="s0"), context=True),
+        punch("in", 15.8, DELIVERED, shift="s1"),
+        tried(punch("out", 16), EndShift("7", second(16), "s1"), 16.001),
+    ]
+    by_phone = shift("s1", 15.8, 15.9, by="mobile")
+    plan = plan_lane(lane, seen(16.1, shift("s0", 8, 15.76), by_phone), moment(16.11), POLICY)
+    assert verdicts(plan) == [("out-16", "pending", None)]
+    plan = plan_lane(lane, seen(16.1, shift("s9", 8, 15.76), by_phone), moment(16.11), POLICY)
+    assert verdicts(plan) == [("out-16", "review", "outcome_unclear")]
+
+
+def test_a_phones_end_in_our_second_and_a_rounded_one_near_it_are_not_taken_for_one():
+    """What our request ended is the other, perhaps: a person is told of that one, not of its own shift."""
+    lane = [punch("in", 8, DELIVERED, shift="s1"), tried(punch("out", 16), EndShift("7", second(16), "s1"), 16.001)]
+    records = (shift("s1", 8, 16, by="mobile"), shift("f", -80, 16 - 100 / 3600))
+    (verdict,) = plan_lane(lane, seen(16.1, *records), moment(16.11), POLICY).verdicts
+    assert (verdict.state, verdict.reason, verdict.remote_id) == (REVIEW, "outcome_unclear", None)
+    assert "shift f" in (verdict.detail or "")
+
+
 def test_an_unknown_outcome_is_looked_up_after_the_settling_time_before_anything_else():
     """Nothing else of the lane moves; the look-up waits for the settling time."""
     lane = [tried(punch("in", 8), OpenShift("7", second(8)), 8.01), punch("out", 8.02)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import pytest
+
 from daemon.delivery.policy import ROUNDING_MAX_S
 from daemon.model import Direction, PunchState
 from daemon.queue import deliveries, lanes
@@ -136,11 +138,12 @@ def test_many_reviews_of_one_person_are_all_there(rows: Rows) -> None:
     assert [entry.punch.id for entry in head if not entry.context] == ids
 
 
-def test_beside_an_unknown_outcome_stands_what_its_shift_could_be_taken_for(rows: Rows) -> None:
+@pytest.mark.parametrize("kind", ["open_shift", "end_shift"])
+def test_beside_an_unknown_outcome_stands_what_its_shift_could_be_taken_for(rows: Rows, kind: str) -> None:
     """Delivered punches a quarter of an hour around it are there for its sake, older ones are not."""
     delivered = [rows.delivered(at=1000.0 + 180 * n) for n in range(10)]
     out = rows.punch(at=1000.0 + 180 * 10)
-    deliveries.begin_attempt(rows.conn, "open_shift", {}, [out.id], 5000.0)
+    deliveries.begin_attempt(rows.conn, kind, {}, [out.id], 5000.0)
     head = lanes.load_head(rows.conn, "7")
     assert [entry.punch.id for entry in head] == [*(punch.id for punch in delivered[5:]), out.id]
     assert [entry.context for entry in head] == [True] * 5 + [False]
@@ -148,8 +151,8 @@ def test_beside_an_unknown_outcome_stands_what_its_shift_could_be_taken_for(rows
 
 
 def test_beside_a_shift_that_is_looked_for_by_its_own_mark_stands_nobody(rows: Rows) -> None:
-    """A recorded, ended or closed shift cannot be taken for another's: only what is right beside it is loaded."""
-    for round_, kind in enumerate(("record_shift", "end_shift", "close_shift")):
+    """A recorded or closed shift cannot be taken for another's: only what is right beside it is loaded."""
+    for round_, kind in enumerate(("record_shift", "close_shift")):
         delivered = [rows.delivered(at=1000.0 + 3600 * round_ + 180 * n) for n in range(10)]
         out = rows.punch(at=1000.0 + 3600 * round_ + 180 * 10)
         attempt = deliveries.begin_attempt(rows.conn, kind, {}, [out.id], 5000.0)
