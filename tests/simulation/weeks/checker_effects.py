@@ -164,7 +164,9 @@ def true_time(facts: Facts) -> list[Violation]:
     finding = Finding("true time")
     for punch in facts.punches:
         tap = punch.tap
-        if tap is None or punch.state != "delivered" or abs(punch.second - tap.second) <= facts.tolerance_s(punch):
+        if tap is None or punch.state != "delivered" or tap.is_second(punch.second):
+            continue
+        if abs(punch.second - tap.second) <= facts.tolerance_s(punch):
             continue
         if any(decided.decision in ("time", "accept_server") for decided in facts.decisions(punch.id)):
             continue
@@ -198,7 +200,8 @@ def _claims(facts: Facts) -> dict[tuple[str, str], list[PunchSeen]]:
         if punch.remote_id is not None and (punch.state == "delivered" or punch.reason in MAY_STAND):
             by_id[punch.remote_id, punch.direction].append(punch)
         elif punch.reason in MAY_STAND or punch.state == "discarded":
-            by_second[punch.user_id, punch.direction, punch.second].append(punch)
+            for second in {punch.second, _rounded(facts, punch.second)}:
+                by_second[punch.user_id, punch.direction, second].append(punch)
     claims: dict[tuple[str, str], list[PunchSeen]] = defaultdict(list)
     for row in facts.ending.timesheet:
         for direction in ("clock_in", "clock_out"):

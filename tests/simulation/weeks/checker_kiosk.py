@@ -99,21 +99,12 @@ def _was_free(facts: Facts, kiosk: str, user_id: str, second: int, at: Request) 
     before = [request for request in touched if request.said.at < at.said.at]
     if any(other.unfinished for other in earlier):
         return False
-    if before and not (before[-1].clear and _kept(facts, before[-1], at)):
+    if before and not (before[-1].clear and (before[-1].life == at.life or facts.outlived(before[-1]))):
         return False
     # A refused key, or a spent budget, settles nothing.
     told = [one for one in before if one.clear and not one.refused_key and not one.throttled]
     done = {second for request in told for want in request.wants for _, second in want.ends}
     return all(other.second in done for other in earlier)
-
-
-def _kept(facts: Facts, asked: Request, by: Request) -> bool:
-    """Whether what was answered is known in a later life: it is written down with the next request at the latest."""
-    if asked.life == by.life:
-        return True
-    return any(
-        other.life == asked.life and other.said.number > asked.said.number for other in facts.by_kiosk[asked.said.kiosk]
-    )
 
 
 def parts_run(facts: Facts) -> list[Violation]:

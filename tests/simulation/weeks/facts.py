@@ -271,6 +271,11 @@ class Facts:
         """Whether the daemon ended in that time, in order or not."""
         return any(since <= at <= until for at in self.ends_of_lives.get(kiosk, ()))
 
+    def outlived(self, asked: Request) -> bool:
+        """Whether what was answered is known in later lives: it is written down with the next request at the latest."""
+        later = (one for one in self.by_kiosk[asked.said.kiosk] if one.said.number > asked.said.number)
+        return any(one.life == asked.life for one in later)
+
     def decisions(self, punch_id: str) -> list[Decided]:
         """What people decided on a punch, as far as the kiosk took it, or may have before it went off."""
         return [ln for _, ln in self.of(Decided) if ln.punch_id == punch_id and ln.refused in (None, WENT_OFF)]

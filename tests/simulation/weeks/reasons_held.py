@@ -68,7 +68,9 @@ def _waiting_for_clock_in(sights: Sights, punch: PunchSeen) -> str | None:
 def _earlier_in_review(sights: Sights, punch: PunchSeen) -> str | None:
     lane = sights.facts.lanes.get((punch.kiosk, punch.user_id), [])
     place = lane.index(punch)
-    earlier = any(other.state in ("review", "held") for other in lane[:place])
+    # Earlier is what was tapped before, whatever a wrong clock made of its time.
+    before = [one for one in lane if one.tap and punch.tap and one.tap.said.at < punch.tap.said.at]
+    earlier = any(other.state in ("review", "held") for other in (*lane[:place], *before))
     after = lane[place + 1] if place + 1 < len(lane) else None
     if earlier or (punch.direction == "clock_in" and after is not None and after.state == "review"):
         return None

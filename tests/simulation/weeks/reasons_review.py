@@ -140,8 +140,11 @@ def _server_changed(sights: Sights, punch: PunchSeen) -> str | None:
 
 
 def _outcome_unclear(sights: Sights, punch: PunchSeen) -> str | None:
-    if any(not request.clear for request in sights.asked(punch)):
-        return None
+    facts = sights.facts
+    for request in sights.asked(punch):
+        died = facts.died_between(punch.kiosk, request.said.at, facts.ending.at) and not facts.outlived(request)
+        if not request.clear or died:
+            return None
     return "every request for it was clearly answered"
 
 

@@ -16,6 +16,8 @@ from tests.simulation.weeks.history import Asked, Presented
 
 #: What a person who was shown one of these may rely on.
 ACKNOWLEDGED = ("clocked_in", "clocked_out", "accepted")
+#: Unix seconds put together from a boot clock and an offset are told no finer.
+DIGITS_S = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,10 @@ class Tap:
     def second(self) -> int:
         """The true second, which the timesheet must show."""
         return math.floor(self.said.at)
+
+    def is_second(self, second: int) -> bool:
+        """Whether that is the true second; of a moment between two, as near as digits tell, either is."""
+        return second in (math.floor(self.said.at - DIGITS_S), math.floor(self.said.at + DIGITS_S))
 
     @property
     def off_s(self) -> float:

@@ -51,6 +51,18 @@ def test_what_was_answered_last_in_a_life_may_be_forgotten_by_the_next(heard):
     assert ("oldest first" in broken(story)) is heard
 
 
+@pytest.mark.parametrize(("after_s", "early_s", "caught"), [(0.0, 1, False), (0.01, 1, True), (0.0, 2, True)])
+def test_a_tap_between_two_seconds_may_be_of_either(after_s, early_s, caught):
+    """What is put together from a boot clock and an offset has its last digits wrong; no more than those."""
+    story, at = a_day(), 18 * HOUR
+    story.tap(ANNA, at + after_s, "clocked_in")
+    punch = story.punch(ANNA, at - early_s, "clock_in", "delivered", remote_id="S7")
+    punch["raw_at"] = rfc3339(T0 + at)
+    story.live(at + 2, ANNA, "clock_in", at - early_s)
+    story.row("S7", ANNA, at - early_s, None)
+    assert ("true time" in broken(story)) is caught
+
+
 @pytest.mark.parametrize(("after_s", "caught"), [(-10.0, True), (0.1, False)])
 def test_a_date_that_was_under_way_as_the_clock_was_set_may_say_nothing(after_s, caught):
     """A time server's lie, ten seconds before a request or while its answer is out; then a clock-in leaves."""

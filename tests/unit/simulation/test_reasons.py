@@ -9,9 +9,9 @@ import pytest
 from tests.simulation.weeks.checker import check
 from tests.simulation.weeks.checker_reasons import TRUTHS
 from tests.simulation.weeks.facts import published_reasons
-from tests.simulation.weeks.history import ClockStepped, ClockSynchronised, Disk, HumanDid, PowerCut
+from tests.simulation.weeks.history import ClockStepped, ClockSynchronised, Crashed, Disk, HumanDid, PowerCut
 from tests.support.days import broken
-from tests.support.story import ANNA, DOOR, HOUR, T0, Story, a_day, at_night, reconfigured, rfc3339, wait
+from tests.support.story import ANNA, DOOR, HOUR, T0, Story, a_day, at_night, deed, reconfigured, rfc3339, wait
 
 REASONS = Path(__file__).resolve().parents[3] / "docs" / "reasons.md"
 
@@ -117,6 +117,40 @@ def test_a_shift_after_a_clock_in_is_in_its_way_while_nobody_knows_when_its_cloc
     story.punch(ANNA, 20 * HOUR, None, "held", reason="clock_untrusted", time_error_s=error_s)
     said = [str(violation) for violation in check(story.history()) if "overlaps_existing_shift" in str(violation)]
     assert any("never showed a shift" in words for words in said) is caught
+
+
+@pytest.mark.parametrize(
+    ("died", "off_s", "rules"), [(True, 0, set()), (False, 0, {"reasons true"}), (True, 600, {"from somewhere"})]
+)
+def test_an_answer_that_went_with_its_life_told_nobody_what_it_ended(died, off_s, rules):
+    """A phone had ended her shift; her clock-out ended one of days before, rounded, and the kiosk died as it heard."""
+    story, at = a_day(), 19 * HOUR + 100
+    story.behaviour["round_to_s"] = 300
+    story.tap(ANNA, 18 * HOUR, "clocked_in")
+    story.live(18 * HOUR + 2, ANNA, "clock_in", 18 * HOUR)
+    story.punch(ANNA, 18 * HOUR, "clock_in", "delivered", remote_id="S7")
+    story.row("S7", ANNA, 18 * HOUR, 18.5 * HOUR, end_source="mobile")
+    story.lines.append(deed(18.5 * HOUR, "phone_out", shift_id="S7", start=18 * HOUR, end=18.5 * HOUR))
+    wait(story, "review", "outcome_unclear", "clock_out", at=at)
+    story.live(at + 2, ANNA, "clock_out", at)
+    if died:
+        story.lines.append(Crashed(at=T0 + at + 2.3, kiosk=DOOR, life=1))
+        story.start(at + 10, life=2)
+    story.row("S0", ANNA, -40 * HOUR, 19 * HOUR + off_s, source="mobile")
+    assert broken(story) == rules, check(story.history())
+
+
+@pytest.mark.parametrize(("state", "caught"), [("review", False), ("delivered", True)])
+def test_earlier_is_what_was_tapped_before_by_whatever_clock(state, caught):
+    """Her clock-in's clock was an hour ahead: by its second it lies after her clock-out, which waits for it."""
+    story, at = a_day(), 18 * HOUR
+    story.tap(ANNA, at, "clocked_in", ahead=float(HOUR))
+    clock_in = story.punch(ANNA, at + HOUR, "clock_in", state, reason="clock_ahead" if state == "review" else None)
+    clock_in["remote_id"] = "S7" if state == "delivered" else None
+    story.tap(ANNA, at + 600, "clocked_out")
+    story.punch(ANNA, at + 600, "clock_out", "held", reason="earlier_punch_in_review")
+    said = [str(violation) for violation in check(story.history()) if violation.rule == "reasons true"]
+    assert any("no earlier punch" in words for words in said) is caught
 
 
 def tapped_after_a_power_cut(story: Story) -> float:
