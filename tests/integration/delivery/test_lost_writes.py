@@ -37,6 +37,16 @@ def lose_writes(bench: Bench, user_id: str | None = None, count: int | None = No
     return bench.sandbox.faults.set(kind=Kind.DROP, method="POST", processed=False, user_id=user_id, count=count)
 
 
+async def lose_behind_a_phone(bench: Bench, after_s: float) -> str:
+    """Anna's phone ends her shift; her clock-out here, so long after, never arrives, and both looks pass."""
+    bench.sandbox.manager.phone_clock_out(ANNA)
+    await asyncio.sleep(after_s)
+    lose_writes(bench, count=1)
+    lost = await bench.punch(ANNA, "clock_out")
+    await asyncio.sleep(600)
+    return lost
+
+
 async def delivered_at(bench: Bench, punch_id: str) -> float:
     """When a punch was delivered; infinity where it is not."""
     lines = (await bench.db.read(lambda conn: history(conn, punch_id))).journal
@@ -234,11 +244,7 @@ def test_a_record_of_last_week_that_cannot_be_read_does_not_keep_a_lost_clock_ou
         shift.end = replace(shift.end, at=0)
         await bench.punch(ANNA, "clock_in")
         await asyncio.sleep(4 * HOUR)
-        bench.sandbox.manager.phone_clock_out(ANNA)
-        await asyncio.sleep(600)
-        bench.sandbox.faults.set(kind=Kind.DROP, path="*/clock-out", processed=False, count=1)
-        lost = await bench.punch(ANNA, "clock_out")
-        await asyncio.sleep(600)
+        lost = await lose_behind_a_phone(bench, 600)
         assert await bench.state(lost) == ("review", "already_clocked_out")
         later = [await bench.punch(ANNA, "clock_in")]
         await asyncio.sleep(4 * HOUR)
@@ -256,11 +262,7 @@ def test_a_lost_clock_out_is_not_told_of_the_one_before_it(tmp_path: Path) -> No
         for direction, pause_s in (("clock_in", 4 * HOUR), ("clock_out", 240), ("clock_in", 120)):
             await bench.punch(ANNA, direction)
             await asyncio.sleep(pause_s)
-        bench.sandbox.manager.phone_clock_out(ANNA)
-        await asyncio.sleep(120)
-        bench.sandbox.faults.set(kind=Kind.DROP, path="*/clock-out", processed=False, count=1)
-        lost = await bench.punch(ANNA, "clock_out")
-        await asyncio.sleep(600)
+        lost = await lose_behind_a_phone(bench, 120)
         assert await bench.state(lost) == ("review", "already_clocked_out")
 
     on_bench(tmp_path, story)
