@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class CableState(enum.StrEnum):
@@ -25,14 +26,13 @@ class Cable:
         self.state = CableState.UP
         self.on_change: list[Callable[[CableState], None]] = []
         # A dict for its order: what is under way is always lost in the order it began.
-        self._under_way: dict[asyncio.Future[None], None] = {}
+        self._under_way: dict[asyncio.Future[bool], None] = {}
 
     def cut(self) -> None:
         """Pull it: whatever is under way is reset, nothing new gets through."""
         self._become(CableState.CUT)
-        for lost in tuple(self._under_way):
-            if not lost.done():
-                lost.set_result(None)
+        for way in tuple(self._under_way):
+            _end(way, False)
 
     def refuse(self) -> None:
         """Refuse new connections and let requests under way finish."""
@@ -42,19 +42,37 @@ class Cable:
         """Put it back; the service is at the same address."""
         self._become(CableState.UP)
 
-    async def survives(self, wait: Awaitable[object]) -> bool:
-        """Wait for something while the cable may be cut; False, and the wait cancelled, when it was."""
+    async def stays(self, seconds: float) -> bool:
+        """Wait so long while the cable may be cut; False, and at once, when it was."""
         if self.state is CableState.CUT:
             return False
-        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        task = asyncio.ensure_future(wait)
-        self._under_way[lost] = None
+        with self._on_the_way() as way:
+            over = asyncio.get_running_loop().call_later(seconds, _end, way, True)
+            try:
+                return await way
+            finally:
+                over.cancel()
+
+    async def stays_until(self, event: asyncio.Event) -> bool:
+        """Wait for something to happen while the cable may be cut; False, and at once, when it was."""
+        if self.state is CableState.CUT:
+            return False
+        with self._on_the_way() as way:
+            task = asyncio.ensure_future(event.wait())
+            task.add_done_callback(lambda _: _end(way, True))
+            try:
+                return await way
+            finally:
+                task.cancel()
+
+    @contextmanager
+    def _on_the_way(self) -> Iterator[asyncio.Future[bool]]:
+        way: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._under_way[way] = None
         try:
-            await asyncio.wait((task, lost), return_when=asyncio.FIRST_COMPLETED)
+            yield way
         finally:
-            del self._under_way[lost]
-            task.cancel()
-        return not lost.done()
+            del self._under_way[way]
 
     def _become(self, state: CableState) -> None:
         if state is self.state:
@@ -62,3 +80,8 @@ class Cable:
         self.state = state
         for tell in self.on_change:
             tell(state)
+
+
+def _end(way: asyncio.Future[bool], arrived: bool) -> None:
+    if not way.done():
+        way.set_result(arrived)

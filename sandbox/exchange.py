@@ -66,7 +66,7 @@ async def _carry(sandbox: Sandbox, entry: Entry, fault: Fault) -> Answered | Bro
     if not await _travel(sandbox, entry, fault, When.AFTER):
         return Broken(Kind.RESET)
     if fault.kind is Kind.HANG:
-        await sandbox.cable.survives(asyncio.Event().wait())
+        await sandbox.cable.stays_until(asyncio.Event())
         return Broken(Kind.RESET)
     return _dated(sandbox, _seen(sandbox, entry.request, fault, response))
 
@@ -74,7 +74,7 @@ async def _carry(sandbox: Sandbox, entry: Entry, fault: Fault) -> Answered | Bro
 async def _travel(sandbox: Sandbox, entry: Entry, fault: Fault, when: When) -> bool:
     """Latency, delay and hold of one direction; False when the cable was cut meanwhile."""
     delay_s = sandbox.latency_s + (fault.delay_s if fault.when is when else 0.0)
-    if delay_s > 0 and not await sandbox.cable.survives(asyncio.sleep(delay_s)):
+    if delay_s > 0 and not await sandbox.cable.stays(delay_s):
         return False
     if not (fault.hold and fault.when is when):
         return True
@@ -82,7 +82,7 @@ async def _travel(sandbox: Sandbox, entry: Entry, fault: Fault, when: When) -> b
     entry.held = True
     sandbox.log.changed()
     try:
-        return await sandbox.cable.survives(released.wait())
+        return await sandbox.cable.stays_until(released)
     finally:
         entry.held = False
         del sandbox.holds[entry.number]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import math
+from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,18 +37,19 @@ def list_activities(company: Company, clock: TimeClock, request: Request) -> dic
     def wanted(user_id: int) -> bool:
         return asked is None or (user_id in asked and clock.id in company.users[user_id].clocks)
 
-    zone = ZoneInfo("UTC" if company.behaviour.list_in_utc else clock.timezone)
+    days = _Days.of(first, last, "UTC" if company.behaviour.list_in_utc else clock.timezone)
+    now = company.now()
     for shift in company.shifts.values():
-        if shift.clock_id != clock.id or not wanted(shift.user_id) or not _visible(company, shift):
+        if shift.clock_id != clock.id or not wanted(shift.user_id) or not _visible(company, shift, now):
             continue
         if jobs and shift.job_id not in jobs:
             continue
-        if "shift" in wanted_types and _on_days(company, shift, zone, first, last):
-            row(shift.user_id)["shifts"].append(_listed(company, shift))
+        if "shift" in wanted_types and _on_days(company, shift, days, now):
+            row(shift.user_id)["shifts"].append(_listed(company, shift, now))
     for taken in company.breaks.values():
         if taken.clock_id != clock.id or not wanted(taken.user_id) or "manual_break" not in wanted_types:
             continue
-        if _on_days(company, taken, zone, first, last):
+        if _on_days(company, taken, days, now):
             row(taken.user_id)["manualBreaks"].append(wire.listed_break(taken))
     return {"timeActivitiesByUsers": list(rows.values())}
 
@@ -105,23 +108,36 @@ def _days(request: Request, most: int) -> tuple[datetime.date, datetime.date]:
     return first, last
 
 
-def _visible(company: Company, shift: Shift) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Days:
+    """A range of days as a span of instants, Unix seconds: from the first's midnight until the one after the last."""
+
+    begin: float
+    end: float
+
+    @classmethod
+    def of(cls, first: datetime.date, last: datetime.date, timezone: str) -> _Days:
+        def midnight(day: datetime.date) -> float:
+            return datetime.datetime.combine(day, datetime.time(), ZoneInfo(timezone)).timestamp()
+
+        after = math.inf if last == datetime.date.max else midnight(last + datetime.timedelta(days=1))
+        return cls(midnight(first), after)
+
+
+def _visible(company: Company, shift: Shift, now: float) -> bool:
     """U10: a write may show in lists only after a while."""
-    return shift.written_at + company.behaviour.visible_after_s <= company.now()
+    return shift.written_at + company.behaviour.visible_after_s <= now
 
 
-def _listed(company: Company, shift: Shift) -> dict[str, Any]:
-    show_end = shift.end_written_at + company.behaviour.visible_after_s <= company.now()
+def _listed(company: Company, shift: Shift, now: float) -> dict[str, Any]:
+    show_end = shift.end_written_at + company.behaviour.visible_after_s <= now
     return wire.listed_shift(shift, show_end=show_end, null_end=company.behaviour.open_end_as_null)
 
 
-def _on_days(
-    company: Company, activity: Shift | Break, zone: ZoneInfo, first: datetime.date, last: datetime.date
-) -> bool:
+def _on_days(company: Company, activity: Shift | Break, days: _Days, now: float) -> bool:
     """Whether it shows under these days: by its start, or by any day it touches (U4)."""
-    start = datetime.datetime.fromtimestamp(activity.start.at, zone).date()
+    if activity.start.at >= days.end:
+        return False
     if not company.behaviour.list_by_touch:
-        return first <= start <= last
-    end_at = activity.end.at if activity.end else company.now()
-    end = datetime.datetime.fromtimestamp(end_at, zone).date()
-    return start <= last and first <= end
+        return activity.start.at >= days.begin
+    return (activity.end.at if activity.end else now) >= days.begin

@@ -126,13 +126,20 @@ class VirtualClock:
     synchronised: bool = True
     boot: int = 1
     booted_at: float = field(default=-100.0)
+    _read: tuple[object, ...] = field(default=(), repr=False)
+    _shown: Evidence | None = field(default=None, repr=False)
 
     def now(self) -> Evidence:
         """What this kiosk knows of the time."""
         passed = self.loop.time()
-        return Evidence(
-            EPOCH + passed + self.ahead_s, passed - self.booted_at, f"boot-{self.boot:04d}", self.synchronised
-        )
+        read = (passed, self.ahead_s, self.synchronised, self.boot, self.booted_at)
+        # It is asked a dozen times in a moment that does not pass.
+        if self._shown is None or self._read != read:
+            self._read = read
+            self._shown = Evidence(
+                EPOCH + passed + self.ahead_s, passed - self.booted_at, f"boot-{self.boot:04d}", self.synchronised
+            )
+        return self._shown
 
     @property
     def true_now(self) -> float:

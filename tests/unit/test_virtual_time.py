@@ -110,3 +110,27 @@ def test_the_clocks_of_a_kiosk():
         assert clock.now().wall_s == EPOCH + 975
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda clock: clock.step(1),
+        lambda clock: clock.reboot(),
+        lambda clock: clock.synchronise(),
+        lambda clock: setattr(clock, "synchronised", True),
+        lambda clock: setattr(clock, "boot", 9),
+        lambda clock: setattr(clock, "booted_at", -200.0),
+    ],
+)
+def test_what_is_done_to_a_clock_shows_in_the_same_moment(change):
+    """It shows the same twice only while nothing was done to it."""
+
+    async def main(loop):
+        clock = VirtualClock(loop, ahead_s=5, synchronised=False)
+        before = clock.now()
+        assert clock.now() == before
+        change(clock)
+        assert clock.now() != before
+
+    run_virtual(main)

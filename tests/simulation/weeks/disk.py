@@ -212,16 +212,16 @@ class Disks:
 
     # --- what SQLite calls
 
-    def _guarded(self, work: Callable[[], int]) -> int:
+    def _guarded(self, work: Callable[..., int], *given: Any) -> int:
         try:
-            return work()
+            return work(*given)
         except BaseException as error:  # noqa: BLE001 - nothing may be raised through SQLite; `installed` raises it
             self.failed = self.failed or error
             return IOERR
 
     def _xopen(self, vfs: int, name: int | None, file: int, flags: int, out: int | None) -> int:
         code: int = self._system_open(vfs, name, file, flags, out)
-        return code or self._guarded(lambda: self._opened(name, file))
+        return code or self._guarded(self._opened, name, file)
 
     def _opened(self, name: int | None, file: int) -> int:
         path = Path(os.fsdecode(ctypes.string_at(name))) if name else None
@@ -260,7 +260,7 @@ class Disks:
         return code
 
     def _xwrite(self, file: int, data: int, amount: int, offset: int) -> int:
-        return self._guarded(lambda: self._write(file, data, amount, offset))
+        return self._guarded(self._write, file, data, amount, offset)
 
     def _write(self, file: int, data: int, amount: int, offset: int) -> int:
         disk, image, system = self._open[file]
@@ -274,7 +274,7 @@ class Disks:
         return code
 
     def _xtruncate(self, file: int, size: int) -> int:
-        return self._guarded(lambda: self._truncate(file, size))
+        return self._guarded(self._truncate, file, size)
 
     def _truncate(self, file: int, size: int) -> int:
         disk, image, system = self._open[file]
@@ -286,7 +286,7 @@ class Disks:
         return code
 
     def _xsync(self, file: int, flags: int) -> int:
-        return self._guarded(lambda: self._sync(file))
+        return self._guarded(self._sync, file)
 
     def _sync(self, file: int) -> int:
         disk, image, _ = self._open[file]
