@@ -74,7 +74,7 @@ def watching(coverage: Coverage) -> Iterator[None]:
 
     def planned(lane: Any, view: Any, moment: Any, policy: Any) -> Any:
         plan = plan_lane(lane, view, moment, policy)
-        for name in rows_of(lane, plan):
+        for name in rows_of(lane, view, plan):
             coverage.note("planner", name)
         return plan
 

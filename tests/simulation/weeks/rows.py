@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from daemon.delivery.knowledge import View
 from daemon.delivery.plan import Plan, Read, Send, Verdict
 from daemon.model import Direction, Punch, PunchState
 from daemon.queue.lanes import LanePunch
@@ -13,15 +14,15 @@ from daemon.timesheets.timesheet import CloseShift, Conflict, EndShift, OpenShif
 _WORD = {Direction.CLOCK_IN: "in", Direction.CLOCK_OUT: "out", None: "undecided"}
 
 
-def rows_of(lane: Sequence[LanePunch], plan: Plan) -> Iterator[str]:
-    """The rows of the table that a plan followed."""
+def rows_of(lane: Sequence[LanePunch], view: View | None, plan: Plan) -> Iterator[str]:
+    """The rows of the table that a plan followed, by what was planned and what a read had shown."""
     place = {entry.punch.id: index for index, entry in enumerate(lane)}
     states = {entry.punch.id: entry.punch.state for entry in lane}
     for verdict in plan.verdicts:
         yield _of_verdict(lane, place[verdict.punch_id], states[verdict.punch_id], verdict)
         states[verdict.punch_id] = verdict.state
     if isinstance(plan.request, Send):
-        yield _of_send(lane, place[plan.request.punch_ids[0]], plan.request, expired=plan.expired)
+        yield _of_send(lane, view, place[plan.request.punch_ids[0]], plan)
     elif isinstance(plan.request, Read):
         waiting = next((entry.punch for entry in lane if entry.punch.occurred_at == plan.due), None)
         yield f"read first: {_waits(waiting, states)}"
@@ -44,19 +45,21 @@ def _of_verdict(lane: Sequence[LanePunch], index: int, was: PunchState, verdict:
     return f"{way}: {verdict.reason}"
 
 
-def _of_send(lane: Sequence[LanePunch], index: int, send: Send, *, expired: bool) -> str:
-    before = lane[index - 1].punch if index else None
-    match send.step:
+def _of_send(lane: Sequence[LanePunch], view: View | None, index: int, plan: Plan) -> str:
+    assert isinstance(plan.request, Send)
+    before, step = lane[index - 1].punch if index else None, plan.request.step
+    match step:
         case OpenShift():
             return "in: live"
         case EndShift():
-            own = before is not None and before.remote_id == send.step.shift_id
+            own = before is not None and before.remote_id == step.shift_id
             return "out: live" if own else "out: live, of a shift begun elsewhere"
         case RecordShift():
-            return "pair: one completed shift" if expired else "pair: one completed shift, the day being scarce"
+            return "pair: one completed shift" if plan.expired else "pair: one completed shift, the day being scarce"
         case CloseShift():
-            own = before is not None and before.remote_id == send.step.shift_id
-            late = "late, by update" if expired else "corrects an automatic end"
+            own = before is not None and before.remote_id == step.shift_id
+            record = view.by_id(step.shift_id) if view is not None else None
+            late = "late, by update" if record is None or record.end is None else "corrects an automatic end"
             return f"out: {late}" + ("" if own else ", of a shift begun elsewhere")
 
 

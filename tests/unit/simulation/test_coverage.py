@@ -98,6 +98,11 @@ def test_transitions_of_a_punch():
         ([punch("in", 0), punch("in", 9)], seen(13, shift("x", 8, 10)), 13,
          ["in: missing_clock_out, in follows", "in: overlaps_existing_shift"]),
         ([punch("in", 8, PunchState.DELIVERED, shift="s"), punch("out", 16)], None, 16.1, ["out: live"]),
+        ([punch("in", 0, PunchState.DELIVERED, shift="s"), punch("out", 8)], seen(20.51, shift("s", 0)), 20.511,
+         ["out: late, by update"]),
+        ([punch("out", 8)], seen(20.51, shift("s", 0)), 20.511, ["out: late, by update, of a shift begun elsewhere"]),
+        ([punch("in", 0, PunchState.DELIVERED, shift="s"), punch("out", 8)],
+         seen(9, shift("s", 0, 7.5, by="autoClockOut")), 9.001, ["out: corrects an automatic end"]),
         ([tried(punch("in", 8), OpenShift("7", second(8)), 8.1)], seen(8.2, shift("s", 8)), 8.3,
          ["unknown outcome: found"]),
         ([punch("in", 8, PunchState.REVIEW, reason="overlaps_existing_shift")], seen(9), 9,
@@ -107,7 +112,7 @@ def test_transitions_of_a_punch():
 def test_rows_of_the_table_are_named(lane, view, now, rows):
     """By what the planner was given and what it answered."""
     lane = [replace(entry, context=entry.punch.state.finished) for entry in lane]
-    assert list(rows_of(lane, plan_lane(lane, view, moment(now), Policy()))) == rows
+    assert list(rows_of(lane, view, plan_lane(lane, view, moment(now), Policy(after_auto_clock_out="correct")))) == rows
 
 
 def test_answers_are_named():
