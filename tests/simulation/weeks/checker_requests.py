@@ -140,10 +140,11 @@ def in_window(facts: Facts) -> list[Violation]:
 def _clock_error_s(facts: Facts, kiosk: str, at: float) -> float:
     """How wrong the kiosk's idea of the time may be then without its knowledge: nothing while its clock is right.
 
-    What a wrong time server vouched for is believed until the service's next Date disputes it.
+    What a wrong time server vouched for is believed until the service's next Date disputes it: the boot clock goes on
+    from there, also where somebody sets the wall clock meanwhile.
     """
     states = [state for state in facts.clocks(kiosk) if state.since <= at]
-    if states and states[-1].vouched and not states[-1].doubted and abs(states[-1].error_s) > DOUBT_S:
+    if states and states[-1].trusted and not states[-1].doubted and abs(states[-1].error_s) > DOUBT_S:
         return abs(states[-1].error_s)
     boot = states[-1].boot_id if states else None
     worst = max((abs(state.error_s) for state in states if state.boot_id == boot), default=0.0)

@@ -75,6 +75,16 @@ def test_a_date_that_was_under_way_as_the_clock_was_set_may_say_nothing(after_s,
 
 
 @pytest.mark.parametrize("lied", [True, False])
+def test_a_lie_is_believed_though_somebody_sets_the_wall_clock(lied):
+    """What a time server vouched for goes on in the boot clock; what is set by hand alone is believed by nobody."""
+    story, at = a_day(), 19.5 * HOUR
+    story.lines.append(ClockStepped(at=T0 + 19.0 * HOUR, kiosk=DOOR, by_s=74.0, ahead_s=74.0, vouched=lied))
+    story.lines.append(ClockStepped(at=T0 + 19.1 * HOUR, kiosk=DOOR, by_s=-50.0, ahead_s=24.0, vouched=False))
+    story.live(at + 2, ANNA, "clock_in", at + 74)
+    assert ("in window" in broken(story)) is not lied
+
+
+@pytest.mark.parametrize("lied", [True, False])
 def test_a_tap_that_waits_for_a_clock_is_dated_by_whoever_vouches_first(lied):
     """After a power cut somebody taps, and a time server lies until the next one: nothing told the kiosk so."""
     story, at = a_day(), 19.5 * HOUR
