@@ -41,6 +41,8 @@ class Pacer:
         self._day_sent, self._day_ends_at = 0, 0.0
         self._sent: deque[float] = deque()
         self._budget: Budget | None = None
+        #: The budget before the last request was counted, and after.
+        self._counted: tuple[Budget, Budget] | None = None
         self._ahead_s = 0.0
         self._blocked_until = 0.0
         self._throttled_in_a_row = 0
@@ -91,6 +93,17 @@ class Pacer:
                 minute_remaining=None if budget.minute_remaining is None else max(0, budget.minute_remaining - 1),
                 day_remaining=None if budget.day_remaining is None else max(0, budget.day_remaining - 1),
             )
+            self._counted = budget, self._budget
+
+    def note_unsent(self, now: float) -> None:
+        """What was counted last never left, and cost the account nothing: an outage of hours must not spend its day.
+
+        Our own ceiling of a minute keeps it.
+        """
+        self._roll(now)
+        self._day_sent = max(0, self._day_sent - 1)
+        if self._counted is not None and self._counted[1] is self._budget:
+            self._budget = self._counted[0]
 
     def note_budget(self, budget: Budget | None, apart_s: float) -> None:
         """An answer's headers. Limits that are not told this time are kept."""

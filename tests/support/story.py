@@ -59,6 +59,7 @@ class Story:
     memory_kb: tuple[int, int] = (90_000, 91_000)
     ends: float = 60 * HOUR
     calm: float = 20 * HOUR
+    per_day: int = 10_000
     taps: int = 0
 
     def __post_init__(self) -> None:
@@ -153,7 +154,8 @@ class Story:
         )  # fmt: skip
         ending = Ending(
             at=T0 + self.ends, calm_at=T0 + self.calm, timesheet=tuple(Shift(**row) for row in self.rows),
-            kiosks=(kiosk,), per_minute=100, per_day=10000, descriptors=self.descriptors, memory_kb=self.memory_kb,
+            kiosks=(kiosk,), per_minute=100, per_day=self.per_day, descriptors=self.descriptors,
+            memory_kb=self.memory_kb,
         )  # fmt: skip
         return History((begun, *sorted([*self.lines, *asked], key=lambda line: line.at), ending))
 

@@ -239,6 +239,29 @@ def test_the_kiosks_own_count_of_the_day_survives_restarts(tmp_path: Path) -> No
     on_bench(tmp_path, story)
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_hours_without_a_network_cost_nothing_of_the_day(tmp_path: Path, told: bool) -> None:
+    """What never left asked nobody: after ten hours of tries the punches leave with the network's return, not with the
+    next day. Told by headers, or by the owner's word alone."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.company.limits.plan = SMALL_BUSINESS
+        bench.sandbox.company.limits.with_headers = told
+        if not told:
+            bench.delivery.pacer.requests_per_day = 100
+        await bench.punch(CARL, "clock_in")
+        await asyncio.sleep(60)
+        bench.sandbox.cable.cut()
+        for direction in ("clock_in", "clock_out") * 5:
+            await bench.punch(ANNA, direction)
+            await asyncio.sleep(HOUR)
+        bench.sandbox.cable.restore()
+        await asyncio.sleep(600)
+        assert await bench.all_delivered()
+
+    on_bench(tmp_path, story)
+
+
 def test_a_refusal_until_the_end_of_the_day_is_remembered(tmp_path: Path) -> None:
     """Refused with the day's reset, the box restarts: it does not ask again before that."""
 

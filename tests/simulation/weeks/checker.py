@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.simulation.weeks import checker_budget as budget
+from tests.simulation.weeks import checker_delay as delay
 from tests.simulation.weeks import checker_effects as effects
 from tests.simulation.weeks import checker_kept as kept
 from tests.simulation.weeks import checker_kiosk as kiosk
@@ -53,6 +54,7 @@ RULES: Sequence[Rule] = (
     Rule("throttle obeyed", budget.throttle_obeyed),
     Rule("key left alone", budget.key_left_alone),
     Rule("nobody starves", kiosk.nobody_starves),
+    Rule("no delay", delay.no_delay),
     Rule("at rest", kiosk.at_rest),
     Rule("oldest first", kiosk.oldest_first),
     Rule("turned away", people.turned_away),

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.simulation.weeks.checker import check
-from tests.support.days import effects, kept, kiosk, people, reasons, requests
+from tests.support.days import delay, effects, kept, kiosk, people, reasons, requests
 from tests.support.story import Story
 
-_ALL = (effects, reasons, requests, kiosk, people, kept)
+_ALL = (effects, reasons, requests, kiosk, delay, people, kept)
 BROKEN: dict[Callable[[Story], None], str] = {day: rule for days in _ALL for day, rule in days.BROKEN.items()}
 FINE: tuple[Callable[[Story], None], ...] = tuple(day for days in _ALL for day in days.FINE)
 

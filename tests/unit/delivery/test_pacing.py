@@ -107,6 +107,41 @@ def test_a_day_is_counted_on_where_the_answers_tell_nothing_more():
     assert pacer.ready_at(later, live=True) == later
 
 
+def test_what_never_left_is_given_back():
+    """However often: the day's count, told by headers or by the owner, is as it was; our own minute keeps it."""
+    told, own = Pacer(3), Pacer(3, 10)
+    told.note_budget(Budget(5, 4, NOW + 30, 100, 50, NOW + 3600), 0.0)
+    for number in range(60):
+        for pacer in (told, own):
+            pacer.note_sent(NOW + 20 * number)
+            pacer.note_unsent(NOW + 20 * number + 1)
+    assert told.budget == Budget(5, 4, NOW + 30, 100, 50, NOW + 3600)
+    assert own.ready_at(NOW + 1300, live=False) == NOW + 1300
+    for pacer in (told, own):
+        for _ in range(3):
+            pacer.note_sent(NOW + 1300)
+            pacer.note_unsent(NOW + 1300)
+        assert pacer.ready_at(NOW + 1301, live=True) == NOW + 1360
+
+
+def test_what_never_left_gives_no_more_back_than_it_cost():
+    """An answer since, or a new day, says better."""
+    pacer = Pacer(60)
+    pacer.note_budget(Budget(day_limit=100, day_remaining=0, day_reset_at=NOW + 10), 0.0)
+    pacer.note_sent(NOW + 9)
+    pacer.note_unsent(NOW + 11)
+    assert pacer.budget is not None
+    assert pacer.budget.day_remaining == 100
+    pacer.note_sent(NOW + 12)
+    pacer.note_budget(Budget(day_remaining=7), 0.0)
+    pacer.note_unsent(NOW + 13)
+    assert pacer.budget.day_remaining == 7
+    own = Pacer(60, 10)
+    for _ in range(2):
+        own.note_unsent(NOW)
+    assert '"day_sent": 0' in (own.memory() or "")
+
+
 def test_the_owners_word_counts_where_the_service_tells_nothing():
     """requests_per_day: days begin at 00:00 UTC, and the reserve is kept for live punches."""
     midnight = (NOW // DAY_S + 1) * DAY_S
