@@ -417,6 +417,15 @@ BUDGET = (
         proofs=(f"{READS}::test_the_account_s_day_is_remembered_over_a_restart",),
     ),
     _budget(
+        id="unsent-counts",
+        row="what never left costs nothing",
+        breaks="A try that found no way to the service counts against the account's day.",
+        file="daemon/delivery/way.py",
+        before="self._pacer.note_unsent(self._timekeeper.now())",
+        after="pass",
+        proofs=(f"{READS}::test_hours_without_a_network_cost_nothing_of_the_day",),
+    ),
+    _budget(
         id="owners-day-ignored",
         row="the kiosk's own count of the day",
         breaks="Where the service tells nothing of the day, the owner's requests_per_day is not obeyed.",

@@ -92,6 +92,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         "no 429 in steady state",
         "kiosks spread apart",
         "the day's count survives a restart",
+        "what never left costs nothing",
         "the kiosk's own count of the day",
         "a tenth of the day for idle reads",
         "pairs together when scarce",

@@ -278,6 +278,10 @@ BUDGET: dict[str, list[Proof]] = {
     ],
     "kiosks spread apart": [(PACING, "test_backoff_doubles_to_its_cap_and_never_meets_another_kiosk")],
     "a tenth of the day for idle reads": [(READS, "test_idle_reads_take_at_most_a_tenth_of_the_day")],
+    "what never left costs nothing": [
+        (PACING, "test_what_never_left_is_given_back"),
+        (READS, "test_hours_without_a_network_cost_nothing_of_the_day"),
+    ],
     "the day's count survives a restart": [
         (READS, "test_the_account_s_day_is_remembered_over_a_restart"),
         (READS, "test_a_refusal_until_the_end_of_the_day_is_remembered"),
