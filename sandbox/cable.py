@@ -44,26 +44,30 @@ class Cable:
 
     async def stays(self, seconds: float) -> bool:
         """Wait so long while the cable may be cut; False, and at once, when it was."""
-        if self.state is CableState.CUT:
+        if self._is_cut:
             return False
         with self._on_the_way() as way:
             over = asyncio.get_running_loop().call_later(seconds, _end, way, True)
             try:
-                return await way
+                return await way and not self._is_cut
             finally:
                 over.cancel()
 
     async def stays_until(self, event: asyncio.Event) -> bool:
         """Wait for something to happen while the cable may be cut; False, and at once, when it was."""
-        if self.state is CableState.CUT:
+        if self._is_cut:
             return False
         with self._on_the_way() as way:
             task = asyncio.ensure_future(event.wait())
             task.add_done_callback(lambda _: _end(way, True))
             try:
-                return await way
+                return await way and not self._is_cut
             finally:
                 task.cancel()
+
+    @property
+    def _is_cut(self) -> bool:
+        return self.state is CableState.CUT
 
     @contextmanager
     def _on_the_way(self) -> Iterator[asyncio.Future[bool]]:

@@ -23,10 +23,13 @@ from tests.simulation.weeks.shrink import shrink
 
 #: Failing weeks that are made shorter and told in full; of more only the seeds.
 TOLD_MAX = 3
-#: So many weeks must reach all that reach.toml wants; fewer are a look at something else.
-WHOLE = 300
+#: So many weeks from the first seed on must reach all that reach.toml wants. Fewer are a look at something else, and of
+#: as many others one in three misses what happens once in a hundred weeks.
+WHOLE, FIRST = 300, 1
 #: Weeks until a process has loaded what it needs, and what it may hold more in the end: a week makes millions.
 SETTLED, OBJECTS_MORE, FILES_MORE = 5, 10_000, 2
+#: How the simulator is called where it is told how.
+_PYTHON = ".venv/bin/python -m tests.simulation.weeks"
 #: Broken promises told of one week.
 LINES_MAX = 8
 
@@ -90,7 +93,7 @@ def _run(wanted: argparse.Namespace) -> int:
         _tell(week, wanted.keep, wanted.shrink_s, wanted.people)
     if failed[TOLD_MAX:]:
         print(f"also broken: {' '.join(str(week.seed) for week in failed[TOLD_MAX:])}")
-    unreached = _tell_reached(reached, wanted.keep, whole=wanted.weeks >= WHOLE)
+    unreached = _tell_reached(reached, wanted.keep, whole=wanted.weeks >= WHOLE and wanted.seed == FIRST)
     return 1 if failed or unreached or grown else 0
 
 
@@ -139,8 +142,10 @@ def _tell(week: Week, keep: Path, shrink_s: float, people: int | None) -> None:
     print(f'"{rule}" still breaks with {len(shorter.events)} of {len(script.events)} events:')
     for event in shorter.events[:40]:
         print(f"  {_clock(event.at)} {event.what} {dict(event.data)}")
-    print(f"again, whole:   make simulate SEED={week.seed} WEEKS=1")
-    print(f"again, shorter: python -m tests.simulation.weeks replay {path}", flush=True)
+    of = f" --people {people}" if people is not None else ""
+    whole = f"{_PYTHON} run --weeks 1 --seed {week.seed}{of}" if of else f"make simulate SEED={week.seed} WEEKS=1"
+    print(f"again, whole:   {whole}")
+    print(f"again, shorter: {_PYTHON} replay {path}", flush=True)
 
 
 def _clock(at: float) -> str:

@@ -116,6 +116,8 @@ def key_left_alone(facts: Facts) -> list[Violation]:
             good_at = request.said.at if request.answered and not request.refused_key else good_at
             if not request.refused_key or after.said.at - request.said.at >= HALT_RETRY_S - SLACK_S:
                 continue
+            if _is_check(request) and not _is_check(after):
+                continue  # what it met halts nothing
             first_of_pair = request.reads is not None and after.said.path == "/me"
             halted = before is not None and before.refused_key and before.life == request.life
             if before is not None and (_by_hand(facts, kiosk, before) or _is_check(before)):

@@ -136,7 +136,7 @@ def _quoted(words: str, name: str) -> str:
 
 
 def secrets_kept(facts: Facts) -> list[Violation]:
-    """No key and no badge in the log, the alarms, the status or a punch's journal; no name in the log."""
+    """No key in log, alarms, status or a punch's journal; no badge in the first three, and no name in the log."""
     finding = Finding("secrets kept")
     badges = {tap.said.badge for tap in facts.taps if tap.owner is not None}
     names = set(facts.begun.people.values())

@@ -22,7 +22,7 @@ def rows_of(lane: Sequence[LanePunch], view: View | None, plan: Plan) -> Iterato
         yield _of_verdict(lane, place[verdict.punch_id], states[verdict.punch_id], verdict)
         states[verdict.punch_id] = verdict.state
     if isinstance(plan.request, Send):
-        yield _of_send(lane, view, place[plan.request.punch_ids[0]], plan)
+        yield _of_send(lane, view, plan)
     elif isinstance(plan.request, Read):
         waiting = next((entry.punch for entry in lane if entry.punch.occurred_at == plan.due), None)
         yield f"read first: {_waits(waiting, states)}"
@@ -31,12 +31,14 @@ def rows_of(lane: Sequence[LanePunch], view: View | None, plan: Plan) -> Iterato
 def _of_verdict(lane: Sequence[LanePunch], index: int, was: PunchState, verdict: Verdict) -> str:
     punch, way = lane[index].punch, _WORD[lane[index].punch.direction]
     if was is PunchState.IN_FLIGHT:
-        return f"unknown outcome: {verdict.attempt_outcome or verdict.reason or 'with the other of its pair'}"
+        return f"unknown outcome: {_found(lane[index], verdict)}"
     if was is PunchState.REVIEW:
         left = "shown recorded" if verdict.state is PunchState.DELIVERED else f"{punch.reason} mended"
         return f"review: {left}"
     if verdict.state is PunchState.DELIVERED:
         return f"{way}: shown recorded"
+    if verdict.state is PunchState.IN_FLIGHT:
+        return f"{way}: looked up instead of being sent"
     if verdict.state is PunchState.PENDING:
         return f"{way}: goes on from {punch.reason}"
     if verdict.reason == "missing_clock_out":
@@ -45,22 +47,38 @@ def _of_verdict(lane: Sequence[LanePunch], index: int, was: PunchState, verdict:
     return f"{way}: {verdict.reason}"
 
 
-def _of_send(lane: Sequence[LanePunch], view: View | None, index: int, plan: Plan) -> str:
+def _found(entry: LanePunch, verdict: Verdict) -> str:
+    """What a look showed of a request."""
+    if verdict.attempt_outcome == "absent" and verdict.state is PunchState.REVIEW:
+        return f"absent, {verdict.reason}"
+    if verdict.attempt_outcome or verdict.reason:
+        return str(verdict.attempt_outcome or verdict.reason)
+    return "with the other of its pair" if entry.outcome_unknown else "refused, and its own shift is shown"
+
+
+def _of_send(lane: Sequence[LanePunch], view: View | None, plan: Plan) -> str:
     assert isinstance(plan.request, Send)
-    before, step = lane[index - 1].punch if index else None, plan.request.step
+    step = plan.request.step
     match step:
         case OpenShift():
             return "in: live"
         case EndShift():
-            own = before is not None and before.remote_id == step.shift_id
+            own = step.shift_id in _begun_here(lane, plan)
             return "out: live" if own else "out: live, of a shift begun elsewhere"
         case RecordShift():
             return "pair: one completed shift" if plan.expired else "pair: one completed shift, the day being scarce"
         case CloseShift():
-            own = before is not None and before.remote_id == step.shift_id
+            own = step.shift_id in _begun_here(lane, plan)
             record = view.by_id(step.shift_id) if view is not None else None
             late = "late, by update" if record is None or record.end is None else "corrects an automatic end"
             return f"out: {late}" + ("" if own else ", of a shift begun elsewhere")
+
+
+def _begun_here(lane: Sequence[LanePunch], plan: Plan) -> set[str | None]:
+    """The shifts that this kiosk's own clock-ins are known to have begun, by what this plan found as well."""
+    ins = {entry.punch.id: entry.punch.remote_id for entry in lane if entry.punch.direction is Direction.CLOCK_IN}
+    found = {verdict.remote_id for verdict in plan.verdicts if verdict.punch_id in ins}
+    return {*ins.values(), *found} - {None}
 
 
 def _waits(punch: Punch | None, states: dict[str, PunchState]) -> str:

@@ -113,6 +113,19 @@ def a_refused_key_that_a_check_met_first(story: Story) -> None:
     story.ask(20.5 * HOUR + 0.3, "GET", "/me", status=401)
 
 
+def a_refused_key_that_a_check_met_just_before(story: Story) -> None:
+    """Not broken: what the check of an assignment met halts nothing, and Anna's clock-in leaves minutes later."""
+    at = 20 * HOUR
+    story.ask(at, "GET", "/users/v1/users/101/assignments", status=401)
+    story.live(at + 500, ANNA, "clock_in", at + 498, status=401)
+
+
+def a_check_with_a_refused_key_again(story: Story) -> None:
+    """One check after the other."""
+    for minute in (0, 1):
+        story.ask(20 * HOUR + minute * 60, "GET", "/users/v1/users/101/assignments", status=401)
+
+
 def a_refused_key_renewed(story: Story) -> None:
     """Not broken: somebody had renewed it."""
     a_refused_key_again(story)
@@ -132,11 +145,13 @@ BROKEN = {
     too_many_a_minute: "ceiling kept",
     before_the_reset: "throttle obeyed",
     a_refused_key_again: "key left alone",
+    a_check_with_a_refused_key_again: "key left alone",
 }
 FINE = (
     by_a_clock_that_the_wall_left,
     sent_again_after_a_look,
     a_refused_key_renewed,
     a_refused_key_that_a_check_met_first,
+    a_refused_key_that_a_check_met_just_before,
     a_refused_key_that_a_question_met_first,
 )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from daemon.alarm_codes import CODES
 from daemon.delivery.planner import plan_lane
 from daemon.delivery.policy import Policy
 from daemon.model import PunchState
-from daemon.timesheets.timesheet import Conflict, Done, EndShift, LookUp, NotSent, OpenShift, Refused
+from daemon.timesheets.timesheet import Conflict, Done, EndShift, LookUp, NotSent, OpenShift, Outcome, Refused
 from tests.simulation.weeks.checker import RULES
 from tests.simulation.weeks.coverage import KINDS, Coverage, Reach, of_history, table, transitions
 from tests.simulation.weeks.facts import published_reasons
@@ -49,6 +52,24 @@ def test_no_name_stands_in_two_parts():
     for kind in KINDS:
         parts = [set(part[kind]) for part in (reach.wanted, reach.seldom, reach.impossible)]
         assert sum(map(len, parts)) == len(set().union(*parts)), kind
+
+
+def test_every_reason_and_every_alarm_has_its_part():
+    """What is published and stands in no part could be missed for ever, and nobody would be told."""
+    reach = Reach.load()
+    listed = {kind: {*reach.wanted[kind], *reach.seldom[kind], *reach.impossible[kind]} for kind in KINDS}
+    published = published_reasons((DOCS / "reasons.md").read_text(encoding="utf-8"))
+    assert {code for code, where in published.items() if where != "tap"} <= listed["reasons"]
+    codes = {code.code.split(":")[0] for code in CODES if not code.code.startswith("NAME")}
+    assert codes <= listed["alarms"]
+
+
+def test_every_kind_of_answer_has_its_part():
+    """Each outcome that a request can have stands there for some request."""
+    reach = Reach.load()
+    listed = {name.split(": ")[1].split()[0] for part in (reach.wanted, reach.seldom, reach.impossible)
+              for name in part["answers"]}  # fmt: skip
+    assert {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower() for kind in get_args(Outcome)} <= listed
 
 
 def test_counts_are_summed_and_survive_the_way_between_processes():
@@ -100,6 +121,8 @@ def test_transitions_of_a_punch():
         ([punch("in", 8, PunchState.DELIVERED, shift="s"), punch("out", 16)], None, 16.1, ["out: live"]),
         ([punch("in", 0, PunchState.DELIVERED, shift="s"), punch("out", 8)], seen(20.51, shift("s", 0)), 20.511,
          ["out: late, by update"]),
+        ([punch("in", 0, PunchState.DELIVERED, shift="s"), punch("in", 1, PunchState.REVIEW, reason="already_open"),
+          punch("out", 8)], seen(20.51, shift("s", 0)), 20.511, ["out: late, by update"]),
         ([punch("out", 8)], seen(20.51, shift("s", 0)), 20.511, ["out: late, by update, of a shift begun elsewhere"]),
         ([punch("in", 0, PunchState.DELIVERED, shift="s"), punch("out", 8)],
          seen(9, shift("s", 0, 7.5, by="autoClockOut")), 9.001, ["out: corrects an automatic end"]),
