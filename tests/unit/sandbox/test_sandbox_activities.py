@@ -10,6 +10,8 @@ from tests.unit.sandbox.kit import ANNA, BASE, BRAM, HOUR, NOON, Kit, person, po
 
 #: Midnight of 2026-11-24 in Amsterdam.
 MIDNIGHT = NOON - 13 * HOUR
+#: And of the days on which Amsterdam's clocks were changed that year.
+OCTOBER, MARCH = 1792879200, 1774738800
 
 
 @pytest.fixture
@@ -69,6 +71,40 @@ def test_people_no_longer_assigned_cannot_be_found_through_user_ids(kit: Kit) ->
 def test_the_range_is_days_and_at_most_92_of_them(kit: Kit, query: str, status: int) -> None:
     """Facts 1.5: `YYYY-MM-DD`, both required, 92 days."""
     assert kit.ask("GET", f"{BASE}/time-activities?{query}").status == status
+
+
+@pytest.mark.parametrize(
+    ("start", "first", "last", "shown"),
+    [
+        (MIDNIGHT, "2026-11-24", "2026-11-24", True),  # the day's first second
+        (MIDNIGHT - 1, "2026-11-24", "2026-11-24", False),
+        (MIDNIGHT + 24 * HOUR - 1, "2026-11-24", "2026-11-24", True),
+        (MIDNIGHT + 24 * HOUR, "2026-11-24", "2026-11-24", False),
+        (OCTOBER + 25 * HOUR - 1, "2026-10-25", "2026-10-25", True),  # a day of 25 hours
+        (OCTOBER + 25 * HOUR, "2026-10-25", "2026-10-25", False),
+        (MARCH + 23 * HOUR - 1, "2026-03-29", "2026-03-29", True),  # and one of 23
+        (MARCH + 23 * HOUR, "2026-03-29", "2026-03-29", False),
+        (MIDNIGHT, "9999-12-31", "9999-12-31", False),  # no day comes after it
+    ],
+)
+@pytest.mark.parametrize("by_touch", [False, True])
+def test_days_begin_and_end_at_the_time_clocks_midnight(
+    kit: Kit, start: int, first: str, last: str, *, shown: bool, by_touch: bool
+) -> None:
+    """To the second, also on the days when clocks are changed."""
+    kit.behaviour.list_by_touch = by_touch
+    kit.manager.add_shift(ANNA, start, start)
+    assert bool(kit.listed(f"startDate={first}&endDate={last}")) is shown
+
+
+def test_an_open_shift_touches_every_day_until_now(kit: Kit) -> None:
+    """It is shown by touch, under today as well; by its start it is not."""
+    kit.manager.add_shift(ANNA, MIDNIGHT - 2 * HOUR, None)
+    today = "startDate=2026-11-24&endDate=2026-11-24"
+    assert kit.listed(today) == []
+    kit.behaviour.list_by_touch = True
+    assert kit.listed(today) != []
+    assert kit.listed("startDate=2026-11-25&endDate=2026-11-25") == []
 
 
 def test_a_shift_shows_under_its_start_day_in_the_time_clocks_zone(kit: Kit) -> None:
