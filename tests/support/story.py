@@ -57,6 +57,7 @@ class Story:
     findings: list[str] = field(default_factory=list)
     descriptors: tuple[int, int] = (10, 10)
     memory_kb: tuple[int, int] = (90_000, 91_000)
+    held_kb: tuple[int, int] = (900, 1_000)
     ends: float = 60 * HOUR
     calm: float = 20 * HOUR
     per_day: int = 10_000
@@ -155,7 +156,7 @@ class Story:
         ending = Ending(
             at=T0 + self.ends, calm_at=T0 + self.calm, timesheet=tuple(Shift(**row) for row in self.rows),
             kiosks=(kiosk,), per_minute=100, per_day=self.per_day, descriptors=self.descriptors,
-            memory_kb=self.memory_kb,
+            memory_kb=self.memory_kb, held_kb=self.held_kb,
         )  # fmt: skip
         return History((begun, *sorted([*self.lines, *asked], key=lambda line: line.at), ending))
 

@@ -322,8 +322,9 @@ class KioskEnd:
 class Ending(Line):
     """How everything stood in the end: always the last line. `calm_at` is when the last trouble ceased.
 
-    `descriptors` and `memory_kb` are of the simulating process, at the start and at the end; they are not part of what
-    a seed determines, and `dump` leaves them out.
+    `descriptors` and `memory_kb` are of the simulating process, `held_kb` of the first kiosk's daemon (in the end of
+    the one that holds most), each at the start and at the end; they are not part of what a seed determines, and `dump`
+    leaves them out.
     """
 
     calm_at: float
@@ -333,9 +334,10 @@ class Ending(Line):
     per_day: int
     descriptors: tuple[int, int] = (0, 0)
     memory_kb: tuple[int, int] = (0, 0)
+    held_kb: tuple[int, int] = (0, 0)
 
 
-_OF_THE_RUN: Final = ("descriptors", "memory_kb")
+_OF_THE_RUN: Final = ("descriptors", "memory_kb", "held_kb")
 _KINDS: Final = {
     kind.__name__: kind
     for kind in (

@@ -16,6 +16,7 @@ from tests.simulation.weeks.acts import Acts, settings_of
 from tests.simulation.weeks.box import Box
 from tests.simulation.weeks.disk import Disks
 from tests.simulation.weeks.history import Asked, Assigned, Begun, Ending, History, Json, KioskEnd, Line, Shift
+from tests.simulation.weeks.holding import held_kb
 from tests.simulation.weeks.humans import Humans
 from tests.simulation.weeks.script import Event, Script
 from tests.simulation.weeks.stage import Stage
@@ -69,6 +70,7 @@ class _Week:
         self._stage, self._boxes, self._script = stage, boxes, stage.script
         self._acts, self._humans = Acts(stage, boxes), Humans(stage)
         self._calm_at = 0.0
+        self._held_kb = 0
 
     async def begin(self) -> None:
         """Tell how it begins, switch the kiosks on, and tell them of their people."""
@@ -90,6 +92,7 @@ class _Week:
                     stage.note(
                         Assigned(at=stage.now, what="given", badge=one.badge, user_id=one.user_id, kiosk=box.name)
                     )
+        self._held_kb = _held_kb(next(iter(self._boxes.values())))
 
     async def play(self) -> None:
         """Let everything happen when it shall."""
@@ -148,6 +151,7 @@ class _Week:
         kiosks = []
         for box in self._boxes.values():
             kiosks.append(await _seen(box))
+        held_kb = max(map(_held_kb, self._boxes.values()))
         for box in self._boxes.values():
             await box.stop()
             for wire in box.wires:
@@ -163,7 +167,13 @@ class _Week:
             ),
             per_minute=plan.per_minute,
             per_day=plan.per_day,
+            held_kb=(self._held_kb, held_kb),
         )
+
+
+def _held_kb(box: Box) -> int:
+    assert box.life is not None, "it is on"
+    return held_kb(box.life.built)
 
 
 def _shift(row) -> Shift:  # type: ignore[no-untyped-def]

@@ -53,3 +53,4 @@ def test_a_history_is_read_back_as_it_was_written():
                        ending))  # fmt: skip
     assert History.load(history.dump().splitlines()) == history
     assert "descriptors" not in history.dump()
+    assert "held_kb" not in history.dump()

@@ -135,6 +135,11 @@ def growing_memory(story: Story) -> None:
     story.memory_kb = (90_000, 690_000)
 
 
+def a_daemon_that_hoards(story: Story) -> None:
+    """A list that keeps something of each request."""
+    story.held_kb = (900, 2_000)
+
+
 def growing_descriptors(story: Story) -> None:
     """A database left open at each restart."""
     story.descriptors = (10, 40)
@@ -152,6 +157,7 @@ BROKEN = {
     the_key_in_a_journal: "secrets kept",
     damage: "sound",
     growing_memory: "sound",
+    a_daemon_that_hoards: "sound",
     growing_descriptors: "sound",
     a_part_that_fails: "parts run",
     a_part_that_fails_on_a_full_disk: "parts run",
