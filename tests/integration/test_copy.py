@@ -301,6 +301,18 @@ async def test_compacting_drops_what_is_pruned_and_nothing_else(db, copy):
     assert [path.name for path in copy.parent.iterdir()] == ["punchd.copy"]
 
 
+async def test_what_follows_a_pruned_end_of_the_journal_is_told(db, copy):
+    """The journal's newest lines went with their punch, and others get their numbers: those are told all the same."""
+    await punch(db, 1)
+    await db.write(lambda conn: deliver(conn, "p1"))
+    last = await db.read(lambda conn: conn.execute("SELECT max(id) FROM journal").fetchone())
+    assert (await db.write(lambda conn: prune(conn, T0 + 6))).deleted == 1
+    await punch(db, 2)
+    await db.write(lambda conn: deliver(conn, "p2"))
+    assert await db.read(lambda conn: conn.execute("SELECT max(id) FROM journal").fetchone()) == last
+    assert [mark["id"] for mark in records(copy, "mark")] == ["p1", "p2"]
+
+
 async def test_taps_while_it_is_compacted(db, copy, monkeypatch):
     """What is stored between two steps is in the new file."""
     monkeypatch.setattr("daemon.queue.compacting.STEP", 1)

@@ -19,6 +19,7 @@ from daemon.control import cli as punchctl
 from daemon.delivery import storage
 from daemon.errors import DamagedError, ForeignDatabaseError, StorageBusyError, StorageError
 from daemon.intake.settling import Verdict, _carry_out
+from daemon.lock import InstanceLock
 from daemon.model import Direction, PunchState, ReaderDirection, TapResult
 from daemon.queue import deliveries, lanes, people, queue
 from daemon.queue.copying import Copy
@@ -287,6 +288,29 @@ def test_cut_off_at_any_step_the_next_start_goes_on(state, step, monkeypatch):
     assert not (state / f"punchd.db{READY}").exists()
 
 
+def test_what_is_built_is_on_the_disk_before_it_gets_a_name_that_counts(state, monkeypatch):
+    """It is built without a sync: a power cut behind the renames must not leave less than what was built."""
+    sync, rename = os.fsync, os.rename
+    synced: dict[str, bytes] = {}
+    named: list[bool] = []
+
+    def fsync(fd):
+        sync(fd)
+        file = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        if file.is_file():
+            synced[str(file)] = file.read_bytes()
+
+    def renamed(old, new):
+        if str(new).endswith(READY):
+            named.append(synced.get(str(old)) == Path(old).read_bytes())
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", renamed)
+    salvage(state / "punchd.db", state / "punchd.copy", "x", NOW)
+    assert named == [True]
+
+
 def test_two_histories_both_happened(state):
     """The database went on from an old backup beside a copy of the other history: the punches of both are there."""
     conn, _ = open_file(state / "punchd.db")
@@ -528,6 +552,15 @@ async def test_what_cannot_be_salvaged_says_why_and_changes_nothing(state, monke
     assert {file.name: file.read_bytes() for file in state.iterdir()} == before
 
 
+def test_what_was_built_and_is_not_sound_takes_nobodys_place(state, monkeypatch):
+    """A mistake of the rebuilding itself is found before anything is moved: the damaged files stay as they are."""
+    before = {file.name: file.read_bytes() for file in state.iterdir()}
+    monkeypatch.setattr("daemon.queue.rebuilding.chain.link_all", lambda conn, why: None)
+    with pytest.raises(DamagedError, match="not sound"):
+        salvage(state / "punchd.db", state / "punchd.copy", "x", NOW)
+    assert {file.name: file.read_bytes() for file in state.iterdir()} == before
+
+
 async def test_damage_met_while_running_is_salvaged_at_the_next_start(state):
     """A page that turns bad under the service: the write fails, the damage is noted, the next start has everything."""
     db = await Database.open(state / "punchd.db", inline=True, copy=state / "punchd.copy")
@@ -593,6 +626,48 @@ def test_the_command_salvages(state):
     assert json.loads(said)["from_copy"] == 6
     assert len(standing(state / "punchd.db")) == 6
     assert run("salvage", "--database", str(state / "nothing.db"))[0] == 78
+
+
+def test_the_command_goes_on_where_a_power_cut_left_a_salvage(state, monkeypatch):
+    """The old files were set aside and the new database had no name yet: it waits there, and is what there is now."""
+    path, rename = state / "punchd.db", os.rename
+
+    def cut(old, new):
+        if new == path:
+            raise KeyboardInterrupt("the power went")
+        rename(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", cut)
+        with pytest.raises(KeyboardInterrupt):
+            salvage(path, state / "punchd.copy", "x", NOW)
+    assert not path.exists()
+    assert run("salvage", "--database", str(path))[0] == 0
+    assert len(standing(path)) == 6
+
+
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [("UPDATE punches SET raw_at = raw_at + 1 WHERE id = 'p2'", "altered_total"),
+     ("DELETE FROM punches WHERE id = 'p2'", "lost_total")],
+)  # fmt: skip
+def test_a_loss_is_told_by_the_exit_code_as_well(state, damage, word):
+    """1 where a punch is lost, or is not as it was stored, in a dry run too: a script looks at nothing else."""
+    behind_its_back(state / "punchd.db", "PRAGMA foreign_keys = OFF", damage)
+    (state / "punchd.copy").unlink()
+    for more in (["--dry-run", "--json"], ["--json"]):
+        code, said = run("salvage", "--database", str(state / "punchd.db"), *more)
+        assert (code, json.loads(said)[word]) == (1, 1)
+
+
+def test_a_service_that_runs_keeps_its_database(state):
+    """Nothing is moved away from under it: 1, with its process. Looking does no harm, and is allowed."""
+    with InstanceLock(state):
+        before = {file.name: file.read_bytes() for file in state.iterdir()}
+        code, said = run("salvage", "--database", str(state / "punchd.db"))
+        assert (code, f"process {os.getpid()}" in said) == (1, True)
+        assert run("salvage", "--database", str(state / "punchd.db"), "--dry-run")[0] == 0
+        assert {file.name: file.read_bytes() for file in state.iterdir()} == before
 
 
 def test_a_database_that_another_program_holds_is_no_wreck(state, monkeypatch):

@@ -22,7 +22,6 @@ import structlog
 
 from daemon.control.api_reading import PAGE, read_pages
 from daemon.control.call import Answer, Call, Document
-from daemon.control.problems import MEDIA_TYPE
 from daemon.control.routes import BODY_MAX, ROUTES, Access, Route
 from daemon.control.server import Sockets
 from daemon.errors import AlreadyRunningError, ConfigError, RefusedError, SocketGoneError
@@ -32,6 +31,8 @@ from daemon.queue import queue
 from tests.support.kiosk import Stage, open_kiosk, until
 
 BADGE = "04A2B3C4D5E680"
+#: RFC 9457; spelt out, because scripts tell a refusal by it.
+MEDIA_TYPE = "application/problem+json"
 #: Ends a test that would otherwise wait for ever for what does not come; says nothing about speed.
 PATIENCE_S = 60
 
@@ -78,6 +79,23 @@ async def test_modes_are_exact_whatever_the_umask(umask: int) -> None:
         async with open_kiosk() as stage:
             assert stat.S_IMODE(stage.status.stat().st_mode) == 0o660
             assert stat.S_IMODE(stage.control.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+async def test_they_are_never_open_to_others_not_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What gets the name that people connect to has its mode by then: nobody slips in before it is closed."""
+    rename, modes = Path.rename, {}
+
+    def renamed(self: Path, target: Path) -> Path:
+        modes[target.name] = stat.S_IMODE(self.stat().st_mode)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    before = os.umask(0)
+    try:
+        async with open_kiosk():
+            assert modes == {"control.sock": 0o600, "status.sock": 0o660}
     finally:
         os.umask(before)
 

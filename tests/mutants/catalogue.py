@@ -10,8 +10,10 @@ from tests.mutants import (
     catalogue_intake,
     catalogue_lanes,
     catalogue_next,
+    catalogue_outside,
     catalogue_promises,
     catalogue_review,
+    catalogue_stored,
 )
 from tests.mutants.mutant import Mutant
 
@@ -23,4 +25,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     *catalogue_review.MUTANTS,
     *catalogue_intake.MUTANTS,
     *catalogue_promises.MUTANTS,
+    *catalogue_stored.MUTANTS,
+    *catalogue_outside.MUTANTS,
 )

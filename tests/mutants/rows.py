@@ -1,7 +1,7 @@
 """The rules that a mutant must exist for, by table: each row of the rules of delivery, and each lasting promise.
 
 The rows of delivery are those of tests/unit/delivery/test_tables.py, where each has its tests; here some are split
-further, and the promises of the README are added.
+further, and added are the promises of the README, of what vouches for the stored punches, and of docs/contract.md.
 """
 
 from __future__ import annotations
@@ -131,6 +131,23 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         "7 no fault stops the others, or the taps",
         "secrets stay secret",
         "acting is for the control socket",
+    ),
+    "what is stored": (
+        "a silent change shows",
+        "an erased badge cannot be guessed",
+        "what changes for a reason is no damage",
+        "the second copy follows, and costs no tap",
+        "what only the second copy has comes back",
+        "a salvage makes nothing worse",
+    ),
+    "the outside": (
+        "exit codes",
+        "an unknown key is an error",
+        "a refusal is a problem document",
+        "the sockets' modes",
+        "one instance runs",
+        "acting is journalled with the peer's uid",
+        "--json is one document",
     ),
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.model import Direction, PunchState, TapResult
 from daemon.queue import erasure, people, queue
-from daemon.queue.chain import PUNCH_FACTS, TAP_FACTS, adopt_step, head, is_adopting
+from daemon.queue.chain import PUNCH_FACTS, TAP_FACTS, adopt_step, digest, hashed, head, is_adopting
 from daemon.queue.records import put_setting
 from daemon.queue.retention import prune, prune_taps
 from daemon.queue.verify import Verification, altered_unfinished, verify
@@ -120,6 +120,20 @@ def test_a_damaged_link_is_told_from_a_damaged_punch_and_dated(many):
     assert verify(many.conn).broken_link is not None
 
 
+def test_a_link_made_anew_for_a_changed_punch_breaks_the_chain_behind_it(many):
+    """Whoever changes a punch and computes its link again is seen at the next one, which was linked to what it was."""
+    silently(many.conn, "UPDATE punches SET raw_at = raw_at + 60 WHERE id = 'p3'")
+    seq, link, *facts = many.conn.execute(
+        f"SELECT seq, link, {', '.join(PUNCH_FACTS)} FROM punches WHERE id = 'p3'").fetchone()  # fmt: skip
+    (before,) = many.conn.execute("SELECT hash FROM chain WHERE id = ?", (link - 1,)).fetchone()
+    (salt,) = many.conn.execute("SELECT salt FROM chain WHERE id = ?", (link,)).fetchone()
+    digested = digest(salt, facts)
+    own = hashed(before, link, "punch", "stored", seq, digested)
+    silently(many.conn, "UPDATE chain SET digest = ?, hash = ? WHERE id = ?", digested, own, link)
+    found = verify(many.conn)
+    assert (told(found), found.broken_link, found.broken_since) == ([], link + 1, T0 + 300)
+
+
 def test_what_is_filled_in_later_is_covered_from_then_on(many):
     """A time and a direction make new links; changing them afterwards is found."""
     before = head(many.conn)[0]
@@ -228,8 +242,11 @@ def test_what_an_older_version_stored_is_linked_in_steps(many):
     assert (found.sound, found.punches, found.taps, found.adopted) == (True, 8, 2, 10)
 
 
-def test_unfinished_punches_are_checked_alone(many):
-    """What is still to be delivered is held against its link without a walk through everything."""
+@pytest.mark.parametrize("page", [1, 2, 500])
+def test_unfinished_punches_are_checked_alone(many, monkeypatch, page):
+    """What is still to be delivered is held against its link without a walk through everything: all of it, however many
+    are read at a time."""
+    monkeypatch.setattr("daemon.queue.verify.PAGE", page)
     assert altered_unfinished(many.conn) == []
-    silently(many.conn, "UPDATE punches SET raw_at = 0 WHERE id IN ('p1', 'p6')")
-    assert altered_unfinished(many.conn) == ["p6"]
+    silently(many.conn, "UPDATE punches SET raw_at = 0 WHERE id IN ('p1', 'p6', 'p8')")
+    assert altered_unfinished(many.conn) == ["p6", "p8"]
