@@ -243,7 +243,8 @@ class Timekeeper:
         ours = self.best(received).at
         nearest, error_s = _apart(date, self.best(sent).at, ours)
         # A Date is told without its fraction: waited by the earliest moment that it can mean, nothing comes too early.
-        self.apart_s = min(nearest, date - ours) if nearest else 0.0
+        # Only NTP tells that a clock which agrees with it to the second is not ahead by a part of one.
+        self.apart_s = 0.0 if nearest == 0 and received.synchronised else min(nearest, date - ours)
         if error_s <= TRUST_WITHIN_S + 1:
             self.server_ahead_s = nearest
             if self._trusts.get(received.boot_id) is None or self.doubt is not None:

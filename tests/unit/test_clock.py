@@ -70,6 +70,16 @@ def dated(timekeeper: Timekeeper, clock: FakeClock, date: float) -> None:
     timekeeper.note_server_date(int(date), seen, seen)
 
 
+@pytest.mark.parametrize(("ntp", "waits_s"), [(True, 0.0), (False, 0.629)])
+def test_a_clock_that_only_a_date_vouches_for_may_be_ahead_by_a_part_of_a_second(ntp, waits_s):
+    """What the service says to wait for is waited by the earliest moment that its whole seconds can mean."""
+    timekeeper, clock = keeper(synchronised=ntp)
+    clock.wall += 0.629
+    dated(timekeeper, clock, START)
+    assert timekeeper.apart_s == pytest.approx(-waits_s)
+    assert timekeeper.server_ahead_s == 0
+
+
 def test_a_clock_set_right_by_hand_ends_the_doubt_that_asked_for_it():
     """NTP was wrong by 100 s and is turned off; nothing vouches for the clock then but the next Date."""
     timekeeper, clock = keeper(synchronised=True)
