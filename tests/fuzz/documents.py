@@ -127,7 +127,7 @@ def _change(holder: Any, key: Any, how: str, other: Callable[[Any], Any]) -> Non
     elif how != "other" and isinstance(value, list):
         holder[key] = value * 2 if how == "double" else (value * max(staff.PEOPLE_PAGE, wire.JOBS_PAGE))[:500]
     else:
-        holder[key] = other(value)
+        holder[key] = copy.deepcopy(other(value))  # it may be changed next, and drawn again
 
 
 def _places(told: Any) -> Iterator[tuple[Any, Any]]:
