@@ -125,13 +125,14 @@ def held(folder: Path, step: tuple[Step, Hostile], token: Hostile, jobs: Hostile
     reply = asyncio.run(carried_out(folder, wire, asked))
     told = token.body or b""
     usable = None if token.failure else may_use(token.status, told)
-    assert wire.asked_for(TOKEN_PATH) == 1
+    others = [request for request in wire.asked if request.url.path != TOKEN_PATH]
+    assert 1 <= wire.asked_for(TOKEN_PATH) <= max(len(others), 1)  # one for each where its life is no time at all
     assert wire.asked_for(JOBS_PATH) <= PAGES_MAX
-    sent = [request for request in wire.asked if request.url.path not in (TOKEN_PATH, JOBS_PATH)]
+    sent = [request for request in others if request.url.path != JOBS_PATH]
     assert len(sent) <= 1
-    if len(wire.asked) > 1:
+    if others:
         assert usable is not None
-        assert all(one.headers["Authorization"] == f"Bearer {usable}" for one in wire.asked[1:])
+        assert all(one.headers["Authorization"] == f"Bearer {usable}" for one in others)
         assert TOKEN not in (reply.body or "")
     if not sent:
         assert isinstance(reply.outcome, NotSent | CertificateTime | Throttled | KeyRefused)
