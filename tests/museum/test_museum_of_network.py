@@ -6,14 +6,21 @@ import asyncio
 import errno
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 
 import httpx
+import pytest
+import trustme
 
 from daemon.delivery.gate import HALT_RETRY_S
 from sandbox.faults import Kind
 from tests.support.between import Between
+from tests.support.door import Control, door
 from tests.support.museum import HOUR, told_in_town
+from tests.support.punchd_process import PATIENCE_S
 from tests.support.town import Town
 
 MANY = tuple(f"P{number:03d}" for number in range(100))
@@ -116,6 +123,67 @@ class Dripping(httpx.AsyncByteStream):
         while True:
             await asyncio.sleep(5)
             yield b" "
+
+
+class Impostor:
+    """A real TLS server on loopback, on a thread of its own; `heard` is what anybody told it inside TLS."""
+
+    def __init__(self, authority: trustme.CA) -> None:
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(self._tls)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://localhost:{self._listening.getsockname()[1]}"
+        self.heard, self.called, self.told = b"", 0, threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                caller, _ = self._listening.accept()
+                self.called += 1
+                with suppress(OSError), self._tls.wrap_socket(caller, server_side=True) as inside:
+                    while more := inside.recv(65536):
+                        self.heard += more
+                        self.told.set()
+                        inside.sendall(b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n")
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+
+def test_a_certificate_that_nobody_vouches_for_gets_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ras: it posts with verify=False, so that whoever stands in the way reads the key and every punch, and answers.
+
+    A real TLS server whose certificate nobody vouches for: no byte is told to it, the operator reads that it is the
+    certificate, and the punch waits; once its authority is trusted, and nothing else has changed, it is spoken to.
+    """
+    authority = trustme.CA()
+    impostor = Impostor(authority)
+    kiosk = door(tmp_path / "kiosk", impostor.url)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with kiosk.running() as punchd:
+        punchd.heard("READY=1")
+        with Control(kiosk) as control:
+            control.post("employees", user_id="7", name="Ada", badge="04A2B3C4")
+            assert control.tap("04A2B3C4")["result"] == "accepted"
+            status = control.until(lambda told: told["state"] == "offline")
+            assert "certificate verify failed" in status["detail"].lower()
+            assert status["queue"]["pending"] + status["queue"]["held"] == 1
+            kept = control.get("punches")
+            assert [(punch["user_id"], punch["state"] in ("pending", "held")) for punch in kept] == [("7", True)]
+        assert punchd.stopped() == 0
+    assert impostor.called > 0
+    assert impostor.heard == b""
+    authority.cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
+    with kiosk.running() as punchd:
+        assert impostor.told.wait(PATIENCE_S)
+        punchd.heard("READY=1")
+        assert punchd.stopped() == 0
+    impostor.close()
+    assert b" HTTP/1.1\r\n" in impostor.heard
 
 
 @told_in_town()
