@@ -111,7 +111,7 @@ def both_sockets(target: str, strategy, *, short: int, long: int) -> None:
         run(alive(stage))
         tried, opened, said = 0, count_open(), list[Sent]()
 
-        @fuzzed(target, short=short, long=long, sent=strategy)
+        @fuzzed(target, short=short, long=long, grows=True, sent=strategy)
         def each(sent: Sent) -> None:
             nonlocal tried
             tried += 1
