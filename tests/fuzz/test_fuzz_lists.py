@@ -46,7 +46,6 @@ def test_imports_one_after_another_change_all_or_nothing(tmp_path: Path) -> None
     """Through the real database: after a refusal it is as before, after a success the list stands in it; who was there
     stays there."""
     with standing(open_kit(tmp_path / "punchd.db", inline=True)) as (kit, run):
-
         # What is imported stays, and is meant to: the people are kept in memory.
         @fuzzed("lists: imported", short=40, long=3_000, grows=True, data=FILES)
         def each(data: bytes) -> None:
