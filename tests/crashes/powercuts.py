@@ -44,7 +44,7 @@ WORK_S = 1.0
 #: How many pages of a checkpoint are written before the cut, at most. (A larger one is cut by time.)
 CHECKPOINT_PAGES = 150
 CHECKPOINT_WAIT_S = 6.0
-#: So many of the cuts are made once more without the syncs: most of them lose something.
+#: So many of the cuts are made once more without the syncs: about half of them lose something.
 CONTROL_PART = 0.2
 #: How probably a new kiosk's cut comes before its first tap, while the database is made.
 EARLY = 0.3
