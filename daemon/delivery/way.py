@@ -14,7 +14,7 @@ from daemon.delivery.pacer import Pacer
 from daemon.delivery.settle import Reach, reach_of
 from daemon.delivery.teller import Teller
 from daemon.queue.database import Database
-from daemon.timesheets.timesheet import CertificateTime, NotSent, Query, Reply, Step, Throttled, Timesheet
+from daemon.timesheets.timesheet import Query, Reply, Step, Throttled, Timesheet
 
 #: A refusal for the budget that holds longer than this is remembered over a restart: it is the day that is spent.
 REMEMBER_S = 120
@@ -97,7 +97,7 @@ class Way:
         if reply.server_date is not None:
             self._timekeeper.note_server_date(reply.server_date, sent, self._timekeeper.evidence())
         self._follow_the_clock()  # before anything is noted by it; that Date may have set it as well
-        if isinstance(reply.outcome, NotSent | CertificateTime):
+        if reply.unsent:
             self._pacer.note_unsent(self._timekeeper.now())
         self._pacer.note_budget(reply.budget, self._timekeeper.apart_s)
         if isinstance(reply.outcome, Throttled):

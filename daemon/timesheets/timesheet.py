@@ -369,7 +369,8 @@ class Reply:
 
     `server_date` is the answer's Date header (Unix seconds) and only set when it may be believed: over
     verified TLS, or from loopback. `status` and `request_id` are kept for the journal; `body` is the answer's
-    text, at most 2,000 characters, for `review show`.
+    text, at most 2,000 characters, for `review show`. `unsent`: nothing at all left for this step, so that it cost the
+    account nothing (a step may need more than one request).
     """
 
     outcome: Outcome
@@ -378,6 +379,7 @@ class Reply:
     budget: Budget | None = None
     request_id: str | None = None
     body: str | None = None
+    unsent: bool = False
     extra: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -286,3 +286,26 @@ async def test_the_look_up_serves_with_a_token_too(tmp_path: Path) -> None:
         await made.carry_out(OpenShift(ANNA, at))
         outcome = (await made.carry_out(LookUp((ANNA,), at, at))).outcome
         assert [record.start for record in outcome.records] == [at]  # type: ignore[union-attr]
+
+
+async def test_only_a_step_for_which_nothing_left_cost_nothing(tmp_path: Path) -> None:
+    """Without a network nothing did; a token or jobs that were asked for reached the service, the step or not."""
+    sandbox, clock = Sandbox(), Steady()
+    record = RecordShift(ANNA, 1_795_392_000, 1_795_395_600, "note", "job-1")
+    async with kiosk(tmp_path, sandbox, clock=clock) as made:
+        sandbox.cable.refuse()
+        lost = await made.carry_out(Probe())
+        assert (type(lost.outcome), lost.unsent) == (NotSent, True)
+        sandbox.cable.restore()
+        fault = sandbox.faults.set(kind="status", status=503, path=TOKEN)
+        reply = await made.carry_out(Probe())
+        assert (type(reply.outcome), reply.unsent) == (NotSent, False)
+        sandbox.faults.clear(fault.id)
+        assert not (await made.carry_out(Probe())).unsent
+        sandbox.faults.set(kind="status", status=500, path="/jobs/*")
+        reply = await made.carry_out(record)
+        assert (type(reply.outcome), reply.unsent) == (NotSent, False)
+        clock.at += 3600
+        sandbox.company.access.tokens.clear()
+        reply = await made.carry_out(Probe())
+        assert (type(reply.outcome), reply.unsent) == (NotSent, False)

@@ -93,6 +93,8 @@ class Client:
         self._base = _checked(base_url)
         self._overall_s = timeout_s * _OVERALL
         self._out: set[_Sending] = set()
+        #: How many requests left, or may have, since the beginning.
+        self.left = 0
         _hush()
         # Connecting and sending are quick or broken; the service may think for the whole time.
         limits = httpx.Timeout(timeout_s, connect=timeout_s * 2 / 3, write=timeout_s * 2 / 3)
@@ -131,7 +133,9 @@ class Client:
         try:
             async with asyncio.timeout(self._overall_s) as sending.limit:
                 self._out.add(sending)
-                return await self._exchange(request, headers, sending)
+                answer = await self._exchange(request, headers, sending)
+                self.left += 1
+                return answer
         except TimeoutError:
             waited = f"no whole answer within {self._overall_s:g} s"
             error: Exception = httpx.ReadTimeout("given up: the network changed" if sending.abandoned else waited)
@@ -139,7 +143,9 @@ class Client:
             error = failed
         finally:
             self._out.discard(sending)
-        return self._failed(error, sending)
+        failed_as = self._failed(error, sending)
+        self.left += isinstance(failed_as, Answer)
+        return failed_as
 
     def abandon(self) -> bool:
         """End every request at once that surely changes nothing: one that has not left, or only reads. Whether any."""

@@ -49,11 +49,11 @@ def test_what_hangs_on_a_module_or_a_class_is_counted(holder: object, monkeypatc
 
 
 def test_a_daemon_that_keeps_something_of_each_request_is_told(monkeypatch: pytest.MonkeyPatch):
-    """Ten kilobytes a request."""
+    """Thirty kilobytes a request."""
     carry_out: Callable[..., Any] = ConnecteamTimesheet.carry_out
 
     async def hoarding(self: Any, step: Any) -> Any:
-        vars(self).setdefault("_kept", []).append(bytes(10_000))
+        vars(self).setdefault("_kept", []).append(bytes(30_000))
         return await carry_out(self, step)
 
     monkeypatch.setattr(ConnecteamTimesheet, "carry_out", hoarding)

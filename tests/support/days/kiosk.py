@@ -137,7 +137,7 @@ def growing_memory(story: Story) -> None:
 
 def a_daemon_that_hoards(story: Story) -> None:
     """A list that keeps something of each request."""
-    story.held_kb = (900, 2_000)
+    story.held_kb = (900, 4_000)
 
 
 def growing_descriptors(story: Story) -> None:
