@@ -37,7 +37,7 @@ _SUCCESSES: dict[type[Step], tuple[type[Outcome], ...]] = {
     CloseShift: (Done, DoneChanged), RecordShifts: (Taken,), LookUp: (Found,), Probe: (Proven,),
     ReadPeople: (People,), CheckAssigned: (Standings,), CheckLocks: (Standings,),
 }  # fmt: skip
-SUCCESSES = (Done, DoneChanged, Taken, Found, Proven, People, Standings)
+SUCCESSES = tuple({kind for kinds in _SUCCESSES.values() for kind in kinds})
 #: The service's own words in an outcome, and what we say beside them.
 WORDS_MAX = 700
 

@@ -126,8 +126,8 @@ class VirtualClock:
     synchronised: bool = True
     boot: int = 1
     booted_at: float = field(default=-100.0)
-    _read: tuple[object, ...] = field(default=(), repr=False)
-    _shown: Evidence | None = field(default=None, repr=False)
+    _read: tuple[object, ...] = field(default=(), init=False, repr=False)
+    _shown: Evidence | None = field(default=None, init=False, repr=False)
 
     def now(self) -> Evidence:
         """What this kiosk knows of the time."""

@@ -93,8 +93,8 @@ class Client:
         self._base = _checked(base_url)
         self._overall_s = timeout_s * _OVERALL
         self._out: set[_Sending] = set()
-        #: How many requests left, or may have, since the beginning.
-        self.left = 0
+        #: How many requests were sent, or may have been, since the beginning.
+        self.sent = 0
         _hush()
         # Connecting and sending are quick or broken; the service may think for the whole time.
         limits = httpx.Timeout(timeout_s, connect=timeout_s * 2 / 3, write=timeout_s * 2 / 3)
@@ -129,23 +129,9 @@ class Client:
 
     async def send(self, request: Request, headers: Mapping[str, str]) -> Answer | NotSent | CertificateTime:
         """Send it once. Never raises for what the network or the service does."""
-        sending = _Sending(changes=request.method != "GET")
-        try:
-            async with asyncio.timeout(self._overall_s) as sending.limit:
-                self._out.add(sending)
-                answer = await self._exchange(request, headers, sending)
-                self.left += 1
-                return answer
-        except TimeoutError:
-            waited = f"no whole answer within {self._overall_s:g} s"
-            error: Exception = httpx.ReadTimeout("given up: the network changed" if sending.abandoned else waited)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as failed:
-            error = failed
-        finally:
-            self._out.discard(sending)
-        failed_as = self._failed(error, sending)
-        self.left += isinstance(failed_as, Answer)
-        return failed_as
+        answer = await self._send(request, headers)
+        self.sent += isinstance(answer, Answer)
+        return answer
 
     def abandon(self) -> bool:
         """End every request at once that surely changes nothing: one that has not left, or only reads. Whether any."""
@@ -155,6 +141,21 @@ class Client:
     async def aclose(self) -> None:
         """Drop kept connections."""
         await self._http.aclose()
+
+    async def _send(self, request: Request, headers: Mapping[str, str]) -> Answer | NotSent | CertificateTime:
+        sending = _Sending(changes=request.method != "GET")
+        try:
+            async with asyncio.timeout(self._overall_s) as sending.limit:
+                self._out.add(sending)
+                return await self._exchange(request, headers, sending)
+        except TimeoutError:
+            waited = f"no whole answer within {self._overall_s:g} s"
+            error: Exception = httpx.ReadTimeout("given up: the network changed" if sending.abandoned else waited)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as failed:
+            error = failed
+        finally:
+            self._out.discard(sending)
+        return self._failed(error, sending)
 
     async def _exchange(self, request: Request, headers: Mapping[str, str], sending: _Sending) -> Answer:
         # What the client would put together anew for each request, and merge from both, is known once and for all.

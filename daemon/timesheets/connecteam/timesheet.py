@@ -88,13 +88,13 @@ class ConnecteamTimesheet:
 
     async def carry_out(self, step: Step) -> Reply:
         """Send what the step asks for, once. Never raises for what the network or the service does."""
-        left = self._client.left
+        sent = self._client.sent
         request = await self._request(step)
         answer = await self._ask(request) if isinstance(request, Request) else request
         if isinstance(answer, Answer):
             return self._reply(step, answer)
         # A token, or the jobs, may have been asked for: that reached the service, whatever the step comes to.
-        return Reply(answer, unsent=isinstance(answer, NotSent | CertificateTime) and self._client.left == left)
+        return Reply(answer, unsent=isinstance(answer, NotSent | CertificateTime) and self._client.sent == sent)
 
     async def reload_key(self) -> bool:
         """Read the key again; True when it changed. Raises ConfigError when it cannot be read."""

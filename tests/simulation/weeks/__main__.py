@@ -142,8 +142,9 @@ def _tell(week: Week, keep: Path, shrink_s: float, people: int | None) -> None:
     print(f'"{rule}" still breaks with {len(shorter.events)} of {len(script.events)} events:')
     for event in shorter.events[:40]:
         print(f"  {_clock(event.at)} {event.what} {dict(event.data)}")
-    of = f" --people {people}" if people is not None else ""
-    whole = f"{_PYTHON} run --weeks 1 --seed {week.seed}{of}" if of else f"make simulate SEED={week.seed} WEEKS=1"
+    whole = f"make simulate SEED={week.seed} WEEKS=1"
+    if people is not None:
+        whole = f"{_PYTHON} run --weeks 1 --seed {week.seed} --people {people}"
     print(f"again, whole:   {whole}")
     print(f"again, shorter: {_PYTHON} replay {path}", flush=True)
 

@@ -38,6 +38,11 @@ class ClockState:
     doubted: bool = False
     perhaps: bool = False
 
+    @property
+    def right(self) -> bool:
+        """Whether it is vouched for, and to the millisecond."""
+        return self.trusted and abs(self.error_s) < 0.001
+
 
 def clock_states(kiosk: str, lines: Iterable[Line]) -> list[ClockState]:
     """Every state of a kiosk's clocks, in order."""

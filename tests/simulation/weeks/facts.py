@@ -201,7 +201,7 @@ class Facts:
         if tap is None or tap.said.wall_at is None:
             return 0
         state = self.clock(punch.kiosk, tap.said.at)
-        if state is not None and state.trusted and abs(state.error_s) < 0.001:
+        if state is not None and state.right:
             return 0
         told = math.ceil(punch.error_s) if punch.error_s else 0
         unknowable = math.ceil(abs(state.error_s)) if state and state.trusted and abs(state.error_s) <= DOUBT_S else 0
@@ -222,9 +222,7 @@ class Facts:
     def exact(self, tap: Tap) -> bool:
         """Whether the kiosk knew the true time of a tap, and went on knowing it."""
         states = self.clocks(tap.said.kiosk)
-        return all(
-            state.trusted and abs(state.error_s) < 0.001 for state in states if state.boot_id == tap.said.boot_id
-        )
+        return all(state.right for state in states if state.boot_id == tap.said.boot_id)
 
     # --- requests
 

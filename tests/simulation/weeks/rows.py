@@ -63,22 +63,20 @@ def _of_send(lane: Sequence[LanePunch], view: View | None, plan: Plan) -> str:
         case OpenShift():
             return "in: live"
         case EndShift():
-            own = step.shift_id in _begun_here(lane, plan)
-            return "out: live" if own else "out: live, of a shift begun elsewhere"
+            return f"out: live{_whose(step.shift_id, lane, plan)}"
         case RecordShift():
             return "pair: one completed shift" if plan.expired else "pair: one completed shift, the day being scarce"
         case CloseShift():
-            own = step.shift_id in _begun_here(lane, plan)
             record = view.by_id(step.shift_id) if view is not None else None
             late = "late, by update" if record is None or record.end is None else "corrects an automatic end"
-            return f"out: {late}" + ("" if own else ", of a shift begun elsewhere")
+            return f"out: {late}{_whose(step.shift_id, lane, plan)}"
 
 
-def _begun_here(lane: Sequence[LanePunch], plan: Plan) -> set[str | None]:
-    """The shifts that this kiosk's own clock-ins are known to have begun, by what this plan found as well."""
+def _whose(shift_id: str | None, lane: Sequence[LanePunch], plan: Plan) -> str:
+    """Nothing to say of a shift that a clock-in of this kiosk is known to have begun, as just found at the latest."""
     ins = {entry.punch.id: entry.punch.remote_id for entry in lane if entry.punch.direction is Direction.CLOCK_IN}
     found = {verdict.remote_id for verdict in plan.verdicts if verdict.punch_id in ins}
-    return {*ins.values(), *found} - {None}
+    return "" if shift_id is not None and shift_id in {*ins.values(), *found} else ", of a shift begun elsewhere"
 
 
 def _waits(punch: Punch | None, states: dict[str, PunchState]) -> str:
@@ -91,11 +89,12 @@ def _waits(punch: Punch | None, states: dict[str, PunchState]) -> str:
 
 def answer_name(step: Step, outcome: Outcome) -> str:
     """What was asked and what came of it, as "open_shift: refused not_assigned"."""
-    words = _snake(type(outcome).__name__)
+    words = snake(type(outcome).__name__)
     if isinstance(outcome, Conflict | Refused):
         words += f" {outcome.reason}"
-    return f"{_snake(type(step).__name__)}: {words}"
+    return f"{snake(type(step).__name__)}: {words}"
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
+    """A class's name as the lists have it."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

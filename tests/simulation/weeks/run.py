@@ -70,7 +70,7 @@ class _Week:
         self._stage, self._boxes, self._script = stage, boxes, stage.script
         self._acts, self._humans = Acts(stage, boxes), Humans(stage)
         self._calm_at = 0.0
-        self._held_kb = 0
+        self._held_at_first_kb = 0
 
     async def begin(self) -> None:
         """Tell how it begins, switch the kiosks on, and tell them of their people."""
@@ -92,7 +92,7 @@ class _Week:
                     stage.note(
                         Assigned(at=stage.now, what="given", badge=one.badge, user_id=one.user_id, kiosk=box.name)
                     )
-        self._held_kb = _held_kb(next(iter(self._boxes.values())))
+        self._held_at_first_kb = _held_kb(next(iter(self._boxes.values())))
 
     async def play(self) -> None:
         """Let everything happen when it shall."""
@@ -151,7 +151,7 @@ class _Week:
         kiosks = []
         for box in self._boxes.values():
             kiosks.append(await _seen(box))
-        held_kb = max(map(_held_kb, self._boxes.values()))
+        held_at_last_kb = max(map(_held_kb, self._boxes.values()))
         for box in self._boxes.values():
             await box.stop()
             for wire in box.wires:
@@ -167,7 +167,7 @@ class _Week:
             ),
             per_minute=plan.per_minute,
             per_day=plan.per_day,
-            held_kb=(self._held_kb, held_kb),
+            held_kb=(self._held_at_first_kb, held_at_last_kb),
         )
 
 

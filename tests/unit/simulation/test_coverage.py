@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -17,7 +16,7 @@ from daemon.timesheets.timesheet import Conflict, Done, EndShift, LookUp, NotSen
 from tests.simulation.weeks.checker import RULES
 from tests.simulation.weeks.coverage import KINDS, Coverage, Reach, of_history, table, transitions
 from tests.simulation.weeks.facts import published_reasons
-from tests.simulation.weeks.rows import answer_name, rows_of
+from tests.simulation.weeks.rows import answer_name, rows_of, snake
 from tests.support.lanes import moment, punch, second, seen, shift, tried
 from tests.support.story import ANNA, HOUR, a_day
 
@@ -69,7 +68,7 @@ def test_every_kind_of_answer_has_its_part():
     reach = Reach.load()
     listed = {name.split(": ")[1].split()[0] for part in (reach.wanted, reach.seldom, reach.impossible)
               for name in part["answers"]}  # fmt: skip
-    assert {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower() for kind in get_args(Outcome)} <= listed
+    assert {snake(kind.__name__) for kind in get_args(Outcome)} <= listed
 
 
 def test_counts_are_summed_and_survive_the_way_between_processes():
