@@ -58,12 +58,15 @@ def in_flight(walk: Walk, index: int) -> bool:
     if walk.view is not None and known_since >= speaks_from and walk.covered_by(walk.view, index):
         ours, taken = walk.known_as_others(index), walk.taken(index)
         found = match(step, walk.view, attempt.sent_at, ours, taken)
-        if isinstance(step, EndShift) and not conflict and _others_ended_it(walk.view, step, found):
+        if isinstance(step, EndShift) and step.shift_id and not conflict:
+            others_ended_it = _others_ended_it(walk.view, step, found)
             # Last of all: where that much cannot be read, what the looks showed has to do.
-            last = isinstance(found, Exactly) or known_since >= second_look
+            last = others_ended_it and (isinstance(found, Exactly) or known_since >= second_look)
             if last and walk.policy.can_look_up and not walk.covered_by(walk.view, index, FORGOTTEN_S):
                 return walk.read(index, back_s=FORGOTTEN_S)
-            found = _ended_instead(walk, index, step) or found
+            # While its own is open the service may have ended one that it holds for as young: it rounds their starts.
+            if others_ended_it or isinstance(found, Absent):
+                found = _ended_instead(walk, index, step) or found
         if isinstance(found, Exactly):
             if isinstance(step, EndShift) and found.record.id != step.shift_id:
                 return _closed_another(walk, index, found.record, step)
@@ -97,17 +100,21 @@ def _others_ended_it(view: View, step: EndShift, found: Match) -> bool:
     if isinstance(found, Exactly):
         return found.record.ended_by not in BY_PROGRAMS  # in that very second
     own = view.by_id(step.shift_id)
-    return isinstance(found, Absent) and bool(step.shift_id) and (own is None or own.end is not None)
+    return isinstance(found, Absent) and (own is None or own.end is not None)
 
 
 def _ended_instead(walk: Walk, index: int, step: EndShift) -> Exactly | Resembling | None:
     """The shift that a clock-out ended in the place of its own, None where the view shows none.
 
     The service ends whichever is open then, also one that was forgotten days before, and may round what it is given.
+    Of several it ends the most recent (facts 1.4): what began before its own, which is still open, was not ended so.
     """
     assert walk.view is not None
     taken = walk.taken(index) | walk.ended_by_others(index)
     others = [r for r in walk.view.records if r.id != step.shift_id and r.id not in taken and r.ended_by == "api"]
+    own = walk.view.by_id(step.shift_id)
+    if own is not None and own.end is None:
+        others = [r for r in others if r.start >= own.start]
     exact = next((r for r in others if r.end == step.at), None)
     if exact is not None:
         return Exactly(exact)

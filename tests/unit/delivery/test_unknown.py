@@ -192,6 +192,24 @@ def test_a_lost_clock_out_that_ended_another_shift_is_told(outcome):
     assert plan.verdicts[0].remote_id == "p"
 
 
+def test_a_lost_clock_out_that_ended_an_equally_young_shift_is_not_sent_again():
+    """Tapped twice at the door, rounded to one start, both open: the service ended the first, at a rounded second."""
+    first, own = shift("s1", 6.75, 11.75), shift("s2", 6.75)
+    lane = [
+        punch("in", 6.85, DELIVERED, shift="s1"),
+        punch("in", 6.87, DELIVERED, shift="s2"),
+        tried(punch("out", 11.65), EndShift("7", second(11.65), "s2"), 11.651),
+    ]
+    plan = plan_lane(lane, seen(11.653, first, own), moment(11.654), POLICY)
+    assert (plan.request, plan.verdicts) == (None, ())  # the second look is still to come
+    plan = plan_lane(lane, seen(11.67, first, own), moment(11.671), POLICY)
+    assert verdicts(plan) == [("out-11.65", "review", "outcome_unclear")]
+    assert "shift s1" in (plan.verdicts[0].detail or "")
+    for other in (shift("s1", 6.5, 11.75), shift("s1", 6.75, 11.75, by="mobile"), shift("s1", 6.75, 11.2)):
+        plan = plan_lane(lane, seen(11.67, other, own), moment(11.671), POLICY)
+        assert [(v.state, v.attempt_outcome) for v in plan.verdicts] == [(PunchState.PENDING, "absent")], other
+
+
 def test_a_salvaged_clock_out_is_found_by_its_second():
     """Which shift it was to end is lost with the database; the one that ends at its second is its own."""
     out = tried(punch("out", 16), EndShift("7", second(16), ""), 16.01)
