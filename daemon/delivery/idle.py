@@ -13,8 +13,7 @@ from daemon.clock import Timekeeper
 from daemon.delivery import storage
 from daemon.delivery.doubles import Doubles
 from daemon.delivery.gate import Gate
-from daemon.delivery.knowledge import Knowledge
-from daemon.delivery.looks import READ_BESIDE_S, Looks
+from daemon.delivery.looks import READ_BESIDE_S, Looked, Looks
 from daemon.delivery.mending import Mending
 from daemon.delivery.outlook import CHECK_MIN_S, IDLE_READ_MIN_S, Outlook
 from daemon.delivery.pacer import Pacer
@@ -42,7 +41,6 @@ class IdleReads:
         timekeeper: Timekeeper,
         *,
         planning: Planning,
-        knowledge: Knowledge,
         doubles: Doubles,
         way: Way,
         looks: Looks,
@@ -55,7 +53,7 @@ class IdleReads:
     ) -> None:
         self._db, self._timekeeper, self._planning, self._way, self._looks = db, timekeeper, planning, way, looks
         self._gate, self._pacer, self._outlook, self._teller = gate, pacer, outlook, teller
-        self._knowledge, self._doubles, self._decided = knowledge, doubles, decided
+        self._doubles, self._decided = doubles, decided
         self._mending = Mending(zone)
 
     def due_at(self, now: float) -> float:
@@ -86,14 +84,16 @@ class IdleReads:
             return False
         max_shift_s = self._planning.policy.max_shift_s
         since = int(max(now - READ_SPAN_MAX_S, min(oldest, now) - max_shift_s - READ_BESIDE_S))
-        if not await self._looks.look(people, since, int(now) + READ_BESIDE_S):
+        looked = await self._looks.look(people, since, int(now) + READ_BESIDE_S)
+        if looked is Looked.FORBIDDEN:
             self._planning.forbid_reads()
-        for user_id in self._planning.board.lanes:
+        for user_id in self._planning.board.lanes if looked is Looked.SHOWN else ():
             self._planning.board.remind(user_id)
-        read = (self._knowledge.snapshot_at or 0.0) >= now
         for user_id in [user_id for user_id, (at, _) in sent_again.items() if now >= at + LATE_LOOK_S]:
             self._planning.sent_again.pop(user_id, None)
-            if not read:  # a read that failed is not repeated as often as requests that something waits for
+            if (
+                looked is not Looked.SHOWN
+            ):  # a read that failed is not repeated as often as requests that something waits for
                 self._planning.sent_again[user_id] = (now, sent_again[user_id][1])
         self._mending.begin(reviewed, now)
         if self._mending.check is not None:

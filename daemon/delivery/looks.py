@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum, auto
 
 from daemon.alarms import Alarms
 from daemon.clock import Timekeeper
@@ -24,6 +25,14 @@ READ_RANGE_MAX_S = 86 * 86400
 NAMED_MAX = 5
 
 
+class Looked(Enum):
+    """What came of a read: its people were shown, or nothing was, or this key may not read at all."""
+
+    SHOWN = auto()
+    NOTHING = auto()
+    FORBIDDEN = auto()
+
+
 class Looks:
     """What reads show, learnt and told."""
 
@@ -33,11 +42,8 @@ class Looks:
         self._way, self._timekeeper = way, timekeeper
         self._knowledge, self._alarms, self._doubles = knowledge, alarms, doubles
 
-    async def read(self, wanted: Read, waiting: Sequence[Lane]) -> tuple[set[str], bool]:
-        """One list request for every lane that waits for one, as far as one request reaches.
-
-        The people whose lanes must be planned again, and whether this key may read at all.
-        """
+    async def read(self, wanted: Read, waiting: Sequence[Lane]) -> tuple[set[str], Looked]:
+        """One list request for every lane that waits for one, as far as one request reaches: for whom, and its end."""
         since, until, people = wanted.since, wanted.until, list[str]()
         for lane in waiting:
             request = lane.plan.request
@@ -48,8 +54,8 @@ class Looks:
                 people.append(lane.user_id)
         return set(people), await self.look(people, since, until)
 
-    async def look(self, people: Sequence[str], since: int, until: int) -> bool:
-        """Read these people's shifts and learn them; whether this key may read at all."""
+    async def look(self, people: Sequence[str], since: int, until: int) -> Looked:
+        """Read these people's shifts and learn them."""
         reply, requested_at = await self._way.request(LookUp(tuple(people), since, until))
         match reply.outcome:
             case Found(records, unreadable):
@@ -59,13 +65,14 @@ class Looks:
                 self._knowledge.note_unreadable(unreadable, self._timekeeper.now())
                 self._tell_unreadable()
                 await self._doubles.note(read, since, until, records)
+                return Looked.SHOWN
             case KeyRefused(_, detail):
                 return await self._only_reads_refused(detail)
             case Refused(_, detail):
                 return await self._only_reads_refused(detail)
             case _:
                 self._way.note(reach_of(reply.outcome), reply, None)
-        return True
+        return Looked.NOTHING
 
     async def probe(self) -> bool:
         """One cheap read that proves the key and brings the service's date; whether it was answered."""
@@ -86,12 +93,12 @@ class Looks:
         remedy = "What needs a look there waits; look at their shifts in the timesheet, and report this."
         self._alarms.set("timesheet_unreadable", f"Records of these people cannot be read: {named}. {remedy}")
 
-    async def _only_reads_refused(self, detail: str) -> bool:
+    async def _only_reads_refused(self, detail: str) -> Looked:
         """A read was refused. A key that is not refused otherwise may just not read; else everything is halted."""
         # Whatever the budget says: where it carries the read alone, nobody would ever know. And refused in words that
         # nobody knows, the greeting says nothing: what is read for would be read again and again.
         if reach_of((await self.greet(at_any_rate=True)).outcome) is not Reach.ANSWERED:
-            return True
+            return Looked.NOTHING
         remedy = "Give the key the scope time_clock.read and check time_clock_id, then: punchctl sync now"
         self._alarms.set("look_up_refused", f"Cannot read the timesheet: {detail}. {remedy}")
-        return False
+        return Looked.FORBIDDEN

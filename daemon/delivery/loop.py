@@ -128,7 +128,6 @@ class Delivery:
             db,
             timekeeper,
             planning=self._planning,
-            knowledge=self._knowledge,
             doubles=doubles,
             way=self._way,
             looks=self._looks,

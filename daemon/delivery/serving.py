@@ -13,7 +13,7 @@ from daemon.clock import Timekeeper
 from daemon.delivery.board import Lane
 from daemon.delivery.courier import Answered, Courier
 from daemon.delivery.gate import Gate
-from daemon.delivery.looks import Looks
+from daemon.delivery.looks import Looked, Looks
 from daemon.delivery.pacer import Pacer
 from daemon.delivery.plan import Plan, Read, Send
 from daemon.delivery.planning import Planning
@@ -87,10 +87,11 @@ class Serving:
             await self.finish_last()
             await self._mates(lane)  # what was read for them may be as old
             board.note_request(lane)
-            people, may_read = await self._looks.read(request, board.readers())
-            if not may_read:
+            people, looked = await self._looks.read(request, board.readers())
+            if looked is Looked.FORBIDDEN:
                 self._planning.forbid_reads()
-            for user_id in sorted(people):
+            # Through an outage everybody's plan stays as it is, however often it is tried in vain.
+            for user_id in sorted(people) if looked is Looked.SHOWN else ():
                 board.remind(user_id)
             return
         else:

@@ -1,13 +1,20 @@
-"""Delivery at rest: a day whose budget is spent is waited for, not asked again and again."""
+"""Delivery at rest: a spent day is waited for, not asked again and again; what an outage leaves as it was is not planned."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from daemon.delivery import planning
+from daemon.model import PunchState
+from daemon.queue.deliveries import set_state
 from sandbox.connecteam.limits import Plan
-from tests.support.delivery_bench import ANNA, Bench, on_bench
+from tests.support.delivery_bench import ANNA, BOB, CARL, Bench, on_bench
 
 HOUR = 3600
 
@@ -80,5 +87,37 @@ def test_a_clock_in_that_is_retried_after_it_expired_takes_its_held_clock_out_al
         await asyncio.sleep(HOUR)
         assert await bench.all_delivered()
         assert bench.sheet() == [(ANNA, came, left)]
+
+    on_bench(tmp_path, story)
+
+
+@pytest.mark.parametrize("review", [False, True])
+def test_through_an_outage_only_who_is_tried_for_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, review: bool
+) -> None:
+    """Three wait for a read, or are in review: each vain try plans its own lane, and shows nothing of the others."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.cable.cut()
+        for hours, user_id in enumerate((ANNA, BOB, CARL)):
+            punch = await bench.punch(user_id, "clock_in", ago_s=(5 - hours) * HOUR)
+            if review:
+                await bench.db.write(
+                    lambda conn, id_=punch: set_state(conn, id_, PunchState.REVIEW, at=0.0, reason="refused")
+                )
+        bench.delivery.wake()
+        await asyncio.sleep(HOUR)
+        planned, plan_lane = Counter[str](), planning.plan_lane
+
+        def counted(lane: Any, *more: Any) -> Any:
+            planned[lane[0].punch.user_id] += 1
+            return plan_lane(lane, *more)
+
+        monkeypatch.setattr(planning, "plan_lane", counted)
+        await asyncio.sleep(3 * HOUR)
+        assert set(planned) == (set() if review else {ANNA})
+        bench.sandbox.cable.restore()
+        await asyncio.sleep(2 * HOUR)
+        assert set(planned) == {ANNA, BOB, CARL}
 
     on_bench(tmp_path, story)
