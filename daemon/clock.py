@@ -205,10 +205,7 @@ class Timekeeper:
         trust = self._trusts.get(seen.boot_id)
         if trust is None:
             return BestTime(seen.wall_s, None, known=False)
-        by_boot = seen.boottime_s + trust.offset_s
-        if abs(by_boot - seen.wall_s) <= STEP_S:
-            return BestTime(seen.wall_s, trust.error_s, known=True)
-        return BestTime(seen.wall_s if seen.synchronised else by_boot, trust.error_s, known=True)
+        return BestTime(seen.wall_s if seen.synchronised else _unstepped(seen, trust), trust.error_s, known=True)
 
     def by_boot(self, seen: Evidence, now: Evidence) -> float | None:
         """When a moment of this boot was by the clock that cannot step, as of `now`, which was observed.
@@ -217,7 +214,7 @@ class Timekeeper:
         """
         if now.boot_id != seen.boot_id or not self.trusts(now):
             return None
-        return self.best(replace(seen, synchronised=False)).at
+        return _unstepped(seen, self._trusts[seen.boot_id])
 
     # --- what is learnt
 
@@ -273,6 +270,12 @@ class Timekeeper:
         """Drop a doubt after the clock was set; the next verified Date decides again."""
         self.doubt = None
         self.on_change()
+
+
+def _unstepped(seen: Evidence, trust: Trust) -> float:
+    """The time of a moment by the clock that cannot step, in the wall clock's own digits where the two agree."""
+    by_boot = seen.boottime_s + trust.offset_s
+    return seen.wall_s if abs(by_boot - seen.wall_s) <= STEP_S else by_boot
 
 
 def _apart(date: float, sent_at: float, received_at: float) -> tuple[float, float]:

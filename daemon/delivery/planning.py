@@ -235,7 +235,9 @@ class Planning:
 
     def _planned(self, lane: Lane) -> Plan:
         max_shift_s = lane.max_shift_s or self.policy.max_shift_s
-        policy = replace(self.policy, max_shift_s=max_shift_s, job_id=lane.job_id)
+        policy = self.policy
+        if (policy.max_shift_s, policy.job_id) != (max_shift_s, lane.job_id):  # the person's own
+            policy = replace(policy, max_shift_s=max_shift_s, job_id=lane.job_id)
         seen = self._timekeeper.evidence()
         now = self._timekeeper.best(seen).at
         blind_until = self._knowledge.unreadable_until(lane.user_id)

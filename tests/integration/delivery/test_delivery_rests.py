@@ -1,4 +1,4 @@
-"""Delivery at rest: a spent day is waited for, not asked again and again; what an outage leaves as it was is not planned."""
+"""Delivery at rest: a spent day is waited for, not asked again and again; an outage has nobody planned in vain."""
 
 from __future__ import annotations
 
