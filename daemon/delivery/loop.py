@@ -44,7 +44,7 @@ from daemon.timesheets.timesheet import Query, Reply, Timesheet
 HURRY_S = 5.0
 #: Kiosks behind one line see it come back in the same moment; each waits a part of this, under a second.
 LINK_SPREAD_S = 0.8
-#: While halted the key file is looked at this often; it is one stat.
+#: While halted the key file is looked at this often.
 KEY_LOOK_S = 15.0
 
 
@@ -312,7 +312,7 @@ class Delivery:
         await self._planning.plan_changed()
         self._planning.look_ahead(self.pacer.budget)
         now = self._timekeeper.now()
-        if self.gate.halt is not None and not self.gate.paused and await self._timesheet.reload_key():
+        if self.gate.halt is not None and not self.gate.paused and await self._is_new_key():
             self._planning.allow_reads()
             self.gate.retry(now)
         if now >= self._planning.reads_again_at:
@@ -335,6 +335,13 @@ class Delivery:
             return self._rest(min(at, self._forget_losses(now) if at == float("inf") else at), now)
         await self._planning.for_one(lane, self._serving.serve(lane))
         return 0.0
+
+    async def _is_new_key(self) -> bool:
+        """Whether another key is there now. One that cannot be read, gone or half written, is waited for."""
+        try:
+            return await self._timesheet.reload_key()
+        except ConfigError:
+            return False
 
     def _forget_losses(self, now: float) -> float:
         """Nothing is there to be written: what was lost long ago no longer says that the way is gone. When it will."""

@@ -258,3 +258,27 @@ def test_a_person_who_asks_gets_an_answer_about_the_clock(tmp_path: Path) -> Non
         assert await bench.state(punch) == ("delivered", None)
 
     on_bench(tmp_path, story)
+
+
+@pytest.mark.parametrize("left", [None, "", "half a\nkey"])
+def test_a_key_file_that_cannot_be_read_while_halted_is_waited_for(tmp_path: Path, left: str | None) -> None:
+    """Whoever replaces a refused key removes it first, or saves half of it: still halted, and the good one is seen."""
+
+    async def story(bench: Bench) -> None:
+        key = bench.key_file.read_text()
+        del bench.sandbox.company.access.keys[key]
+        await bench.punch(ANNA, "clock_in")
+        await asyncio.sleep(60)
+        assert bench.delivery.status().state == "halted"
+        bench.key_file.unlink()
+        if left is not None:
+            bench.key_file.write_text(left)
+        await asyncio.sleep(HOUR)
+        assert bench.running
+        assert bench.delivery.status().state == "halted"
+        bench.sandbox.company.access.keys["another-key-0123456789"] = None
+        bench.key_file.write_text("another-key-0123456789")
+        await asyncio.sleep(60)
+        assert await bench.all_delivered()
+
+    on_bench(tmp_path, story)
