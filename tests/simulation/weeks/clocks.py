@@ -48,7 +48,7 @@ def clock_states(kiosk: str, lines: Iterable[Line]) -> list[ClockState]:
     """Every state of a kiosk's clocks, in order."""
     states: list[ClockState] = []
     # What an answer says of the clock counts when it is there: by then the clock may have been set.
-    for line in sorted(lines, key=lambda one: one.at + (ANSWERED_AFTER_S if isinstance(one, Asked) else 0.0)):
+    for line in sorted(lines, key=lambda one: _answered_at(one) if isinstance(one, Asked) else one.at):
         match line:
             case Started() if line.kiosk == kiosk:
                 same = states[-1] if states and states[-1].boot_id == line.boot_id else None
@@ -81,8 +81,8 @@ def _date_told(before: ClockState, said: Asked) -> ClockState | None:
     """What an answer's Date made of the clock; None where it changed nothing, or no answer came."""
     if said.got is None or not said.got.isdecimal():
         return None
-    took_s = max(QUICK_S, (said.processed_at or said.at) - said.at)
-    since, off = said.at + ANSWERED_AFTER_S, abs(before.error_s)
+    since, off = _answered_at(said), abs(before.error_s)
+    took_s = max(QUICK_S, since - said.at)
     # Set while the answer was under way, the clock says two things of it.
     unsure = (
         before.since > said.at or took_s > QUICK_S or min(abs(off - TRUST_S), abs(off - DOUBT_S)) <= WHOLE_S + took_s
@@ -92,6 +92,10 @@ def _date_told(before: ClockState, said: Asked) -> ClockState | None:
     if off > DOUBT_S and not before.doubted:
         return replace(before, since=since, doubted=not unsure or before.doubted, perhaps=unsure)
     return None
+
+
+def _answered_at(said: Asked) -> float:
+    return said.at + ANSWERED_AFTER_S if said.got_at is None else said.got_at
 
 
 def state_at(states: list[ClockState], at: float) -> ClockState | None:

@@ -261,7 +261,7 @@ class Asked(Line):
 
     `query` as pairs, `body` as text. `processed_at`, `status`, `headers` and `answer` are the service's own doing: None
     and empty where it never processed the request. `fault` is the fault that the request met (`none`), `got` what the
-    kiosk got to see: a status, or what httpx raised; None when it was gone by then.
+    kiosk got to see: a status, or what httpx raised; None when it was gone by then. `got_at`: when that was.
     """
 
     number: int
@@ -276,6 +276,7 @@ class Asked(Line):
     answer: str
     fault: str
     got: str | None
+    got_at: float | None = None
 
 
 # --- the end

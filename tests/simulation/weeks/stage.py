@@ -46,6 +46,7 @@ class Carried:
     entry: Entry | None = None
     response: Response | None = None
     got: str | None = None
+    got_at: float | None = None
 
 
 class _Log(RequestLog):
@@ -174,6 +175,7 @@ class Stage:
             answer=response.body.decode("utf-8", "replace") if response else "",
             fault=str(entry.fault),
             got=carried.got,
+            got_at=carried.got_at,
         )
 
     @contextmanager
@@ -221,9 +223,9 @@ class Wire(httpx.AsyncBaseTransport):
         try:
             response = await self._transport.handle_async_request(request)
         except httpx.HTTPError as error:
-            carried.got = type(error).__name__
+            carried.got, carried.got_at = type(error).__name__, self._stage.now
             raise
-        carried.got = str(response.status_code)
+        carried.got, carried.got_at = str(response.status_code), self._stage.now
         return response
 
     async def aclose(self) -> None:

@@ -72,6 +72,15 @@ def by_a_clock_that_the_wall_left(story: Story) -> None:
     story.live(19.6 * HOUR, ANNA, "clock_in", 18 * HOUR)
 
 
+def by_a_clock_set_before_the_answer_came(story: Story) -> None:
+    """Not broken: asked by a clock that the boot left an hour behind, and answered after NTP had set it."""
+    story.lines.append(PowerCut(at=T0 + 19.0 * HOUR, kiosk=DOOR, life=1, off_s=3600.0, torn=""))
+    story.start(20 * HOUR, life=2, boot="boot-2", ahead=-3600.0, ntp=False)
+    story.ask(20 * HOUR + 1, "GET", "/me", got_at=T0 + 20 * HOUR + 15)
+    story.lines.append(ClockSynchronised(at=T0 + 20 * HOUR + 6, kiosk=DOOR, by_s=3600.0))
+    story.live(20 * HOUR + 16, ANNA, "clock_in", 20 * HOUR + 10)
+
+
 def asked_with_nothing_left(story: Story) -> None:
     """The headers had said that the minute was spent."""
     told = {"x-ratelimit-minute-remaining": "0", "x-ratelimit-minute-reset": str(T0 + 20 * HOUR + 60)}
@@ -149,6 +158,7 @@ BROKEN = {
 }
 FINE = (
     by_a_clock_that_the_wall_left,
+    by_a_clock_set_before_the_answer_came,
     sent_again_after_a_look,
     a_refused_key_renewed,
     a_refused_key_that_a_check_met_first,
