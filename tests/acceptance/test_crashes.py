@@ -25,7 +25,7 @@ def test_kills_at_random_moments_lose_double_and_misdate_nothing(tell):
 @pytest.mark.usefixtures("may_trace")
 def test_an_io_error_at_a_write_or_a_sync_loses_nothing(tell):
     """Whichever call fails: refused honestly, taken later, delivered once."""
-    assert campaign(tell, "errors", "--of-each", "1") == 0
+    assert campaign(tell, "errors", "--of-each", "1", "--side-by-side", "8") == 0
 
 
 @pytest.mark.timeout(0)

@@ -22,9 +22,9 @@ from tests.crashes.day import Step, all_steps, at_the_door, spread, watched
 from tests.support.door import disagreements
 from tests.support.nursery import Nursery
 
-SIDE_BY_SIDE = 3
+SIDE_BY_SIDE = 5
 #: How many of the calls of one kind are tried where not all are.
-SPREAD = {"pwrite64": 4, "fdatasync": 5, "sendto": 4}
+SPREAD = {"pwrite64": 3, "fdatasync": 4, "sendto": 3}
 
 
 @pytest.fixture(scope="module")

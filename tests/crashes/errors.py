@@ -24,7 +24,8 @@ from tests.support.door import disagreements
 from tests.support.nursery import Nursery
 
 #: How a call fails, and how many in a row.
-FAILURES = (("EIO", 1), ("EIO", 3), ("ENOSPC", 1), ("ENOSPC", 3))
+_Ways = tuple[tuple[str, int], ...]
+FAILURES: _Ways = (("EIO", 1), ("EIO", 3), ("ENOSPC", 1), ("ENOSPC", 3))
 #: A day waits more than it computes.
 SIDE_BY_SIDE = 3
 PROGRESS_EVERY = 10
@@ -41,22 +42,26 @@ def sweep(
         nursery.close()
     tried = steps if every else distinct(steps)
     tried = tried if of_each is None else spread(tried, dict.fromkeys(CHANGES, of_each))
+    # In a short run one fails once, the next three times in a row, and so on.
+    ways = [FAILURES] if of_each is None else [FAILURES[0::2], FAILURES[1::2]]
+    days = [(step, ways[number % len(ways)]) for number, step in enumerate(tried)]
     how = ", ".join(f"{error} x {count}" for error, count in FAILURES)
-    print(f"{len(tried)} of {len(steps)} calls fail ({len(distinct(steps))} are distinct), each by {how}", flush=True)
+    by = "each" if of_each is None else "in turn"
+    print(f"{len(tried)} of {len(steps)} calls fail ({len(distinct(steps))} are distinct), {by} by {how}", flush=True)
     with ThreadPoolExecutor(side_by_side) as pool:
-        parts = [pool.submit(_days, tried[n::side_by_side], folder) for n in range(side_by_side)]
+        parts = [pool.submit(_days, days[n::side_by_side], folder) for n in range(side_by_side)]
         results = [part.result() for part in parts]
     wrong = [line for lines, _ in results for line in lines]
     return wrong, sum((counted for _, counted in results), Counter())
 
 
-def _days(steps: Sequence[Step], folder: Path) -> tuple[list[str], Counter[str]]:
+def _days(steps: Sequence[tuple[Step, _Ways]], folder: Path) -> tuple[list[str], Counter[str]]:
     wrong: list[str] = []
     counted: Counter[str] = Counter()
     nursery = Nursery()
     try:
-        for number, step in enumerate(steps, 1):
-            for error, count in FAILURES:
+        for number, (step, ways) in enumerate(steps, 1):
+            for error, count in ways:
                 wrong += _one_day(step, error, count, folder, nursery, counted)
             if number % PROGRESS_EVERY == 0:
                 print(f"  {number} of {len(steps)} calls of this part, {len(wrong)} days wrong", flush=True)
@@ -93,7 +98,7 @@ def _one_day(step: Step, error: str, count: int, folder: Path, nursery: Nursery,
 def main(argv: Sequence[str] | None = None) -> int:
     """0 where every day ended right."""
     parser = argparse.ArgumentParser(prog="python -m tests.crashes.errors", description=__doc__)
-    parser.add_argument("--of-each", type=int, help="calls of each system call (default: one of each kind)")
+    parser.add_argument("--of-each", type=int, help="so many of each system call, each in half the ways")
     parser.add_argument("--every", action="store_true", help="every single call, some 1800 days: hours")
     parser.add_argument("--side-by-side", type=int, default=SIDE_BY_SIDE, help="days at once")
     options = parser.parse_args(argv)

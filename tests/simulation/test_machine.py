@@ -308,7 +308,7 @@ TestMachine = Machine.TestCase
 #: Two minutes of work, which a busy machine takes several times as long for; a long run may take what it takes.
 TestMachine.pytestmark = [pytest.mark.timeout(0 if LONG else 1200)]
 TestMachine.settings = settings(
-    max_examples=500 if LONG else 40,
+    max_examples=500 if LONG else 30,
     stateful_step_count=40 if LONG else 12,
     deadline=None,
     # A history is told whole at once; to search for a shorter one takes minutes, and is for the long run.
