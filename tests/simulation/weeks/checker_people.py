@@ -156,10 +156,12 @@ def _toggled(facts: Facts, kiosk: str, last: PunchSeen | None, tap: Tap) -> str 
     if last.direction == "clock_out":
         return "clock_in"
     shortest, longest = facts.max_shift(kiosk)
-    since_s, clocks_s = tap.said.at - last.tap.said.at, _clocks_s(tap, last.tap)
-    if since_s <= shortest - clocks_s:
+    since_s = tap.said.at - last.tap.said.at
+    # What the service shows corrects the last punch here, and it may show the start that it rounded.
+    unsure_s = _clocks_s(tap, last.tap) + int(facts.begun.behaviour.get("round_to_s", 0))
+    if since_s <= shortest - unsure_s:
         return "clock_out"
-    return "clock_in" if since_s > longest + clocks_s else None
+    return "clock_in" if since_s > longest + unsure_s else None
 
 
 def _people_elsewhere(facts: Facts) -> set[str]:

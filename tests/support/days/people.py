@@ -78,7 +78,21 @@ def out_at_the_entrance(story: Story) -> None:
     story.punch(ANNA, 20 * HOUR, "clock_out", "review", reason="no_matching_clock_in")
 
 
-#: A badge that nobody has in the morning.
+def out_after_too_long(story: Story) -> None:
+    """In at half past six in the evening, and out 14 h 5 min later, where nobody works for more than 14 h."""
+    story.tap(ANNA, 18.5 * HOUR, "clocked_in")
+    story.punch(ANNA, 18.5 * HOUR, "clock_in", "delivered", remote_id="S7")
+    story.live(18.5 * HOUR + 2, ANNA, "clock_in", 18.5 * HOUR)
+    story.row("S7", ANNA, 18.5 * HOUR, None)
+    wait(story, "review", "shift_too_long", "clock_out", 32.5 * HOUR + 300)
+    story.calm = 40 * HOUR
+    story.ends = 90 * HOUR
+
+
+def out_after_too_long_by_the_tap_alone(story: Story) -> None:
+    """Not broken: the service rounds, so its timesheet may have shown a start less than 14 h before."""
+    out_after_too_long(story)
+    story.behaviour["round_to_s"] = 900
 
 
 BROKEN = {
@@ -89,6 +103,7 @@ BROKEN = {
     a_repeat_that_counted: "folded",
     in_when_leaving: "direction",
     out_at_the_entrance: "direction",
+    out_after_too_long: "direction",
 }
 FINE = (
     unplugged,
@@ -96,4 +111,5 @@ FINE = (
     a_repeat,
     out_while_its_reader_was_meant_anew,
     a_correction_while_its_reader_was_meant_anew,
+    out_after_too_long_by_the_tap_alone,
 )
