@@ -126,6 +126,7 @@ def _clock_in(walk: Walk, index: int) -> bool:
     if walk.too_old_for_live(index) or walk.too_old_to_be_ended(index):
         return _expired_clock_in(walk, index)
     walk.wake_when_expired(punch)
+    walk.wake_when_too_old_to_be_ended(index)
     if walk.policy.pairs_together and walk.is_pair(index) and walk.states[index + 1] in _UNSENT:
         return _completed_shift(walk, index, expired=False)
     # Not only around its second: typed in a little late, or made on a phone, the same shift would be paid twice.

@@ -241,11 +241,10 @@ class Planning:
         seen = self._timekeeper.evidence()
         now = self._timekeeper.best(seen).at
         blind_until = self._knowledge.unreadable_until(lane.user_id)
+        if blind_until is not None and now >= blind_until:
+            blind_until = None
         if blind_until is not None and policy.can_look_up:
-            if now < blind_until:
-                policy = replace(policy, can_look_up=False, no_look_up="timesheet_unreadable")
-            else:
-                blind_until = None
+            policy = replace(policy, can_look_up=False, no_look_up="timesheet_unreadable")
         ahead_s = self._timekeeper.server_ahead_s
         true_at, set_at = partial(self._true_at, now=seen), self._timekeeper.set_at
         moment = Moment(now, now + ahead_s, self._timekeeper.trusts(seen), true_at, set_at)

@@ -177,14 +177,23 @@ class Walk:
         return view.covers(min(self.punches[index].second, int(view.requested_at)) - back_s)
 
     def stale(self, punch: Punch, asked_after: float | None = None) -> bool:
-        """Whether a read is owed before writing: the punch is old, or the read must be newer than `asked_after`."""
+        """Whether a read is owed before writing: the punch is old, or the read must be newer than `asked_after`.
+
+        Else wakes when one will be: all who wait through an outage then share one.
+        """
         if asked_after is None:
-            if self.moment.now - punch.occurred_at <= READ_AFTER_S or not self.policy.can_look_up:
+            if not self.policy.can_look_up:
+                return False
+            if self.moment.now - punch.occurred_at <= READ_AFTER_S:
+                self.wake(punch.occurred_at + READ_AFTER_S + 1)
                 return False
             asked_after = 0.0
         if self.view is None or not self.view.covers(punch.second):
             return True
-        return self.view.requested_at < max(self.moment.now - READ_AFTER_S, asked_after)
+        if self.view.requested_at < max(self.moment.now - READ_AFTER_S, asked_after):
+            return True
+        self.wake(self.view.requested_at + READ_AFTER_S + 1)
+        return False
 
     def seconds_passed(self, punch: Punch) -> bool:
         """Whether the service will not take this second for its future; else wakes then."""
@@ -196,7 +205,16 @@ class Walk:
     def wake_when_expired(self, punch: Punch) -> None:
         """Plan again when this punch leaves the service's reach."""
         if self.policy.reach_s != float("inf"):
-            self.wake(self.moment.now + punch.second + self.policy.reach_s - self.moment.server_now + 1)
+            self.wake(self._by_server(punch.second + self.policy.reach_s + 1))
+
+    def wake_when_too_old_to_be_ended(self, index: int) -> None:
+        """Plan again when no clock-out can come any more that ends this clock-in's shift."""
+        if not self.is_pair(index):
+            self.wake(self._by_server(self.punches[index].second + self.policy.max_shift_s + 1))
+
+    def _by_server(self, at: float) -> float:
+        """Our time when the service's clock, as far as known, shows that one."""
+        return self.moment.now + at - self.moment.server_now
 
     def wake(self, at: float) -> None:
         """Plan again at this time, or earlier."""

@@ -22,8 +22,9 @@ HEAD_MAX: Final = 8
 NEXT_MAX: Final = 3
 #: And at so many in review, the newest: one read may take up all of them again, and few people have more than a few.
 REVIEWS_MAX: Final = 64
-#: A look-up takes a shift that begins this near for the one it looks for, unless it is another punch's own.
-BESIDE_S: Final = 15 * 60
+#: A look-up takes what begins or ends a quarter of an hour away for what it looks for, unless another punch explains
+#: it: that one may lie as far again beyond.
+BESIDE_S: Final = 2 * 15 * 60
 #: Or one that was made this near to the request: after an outage a person's days go one after the other.
 TOGETHER_S: Final = 10 * 60
 #: People who tap more often than every few seconds are no people.

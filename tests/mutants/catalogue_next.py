@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tests.mutants.mutant import Mutant
-from tests.mutants.tests_of import BATCHES, GUARDS, LOOP, PLANNER, PROMISES, SETTLE, UNKNOWN, WIRE
+from tests.mutants.tests_of import BATCHES, GUARDS, HEAD, LOOP, PLANNER, PROMISES, READS, SETTLE, UNKNOWN, WIRE
 
 _next = partial(Mutant, table="what to send next")
 
@@ -244,6 +244,24 @@ MUTANTS = (
         proofs=(f"{UNKNOWN}::test_a_lost_clock_out_that_ended_an_equally_young_shift_is_not_sent_again",),
     ),
     _next(
+        id="missing-clock-out-only-when-expired",
+        row="clock-in expired, no clock-out yet",
+        breaks="A clock-in that no clock-out can end any more is given to a person only when it leaves the reach.",
+        file=_PLANNER,
+        before="    walk.wake_when_too_old_to_be_ended(index)\n",
+        after="",
+        proofs=(f"{READS}::test_who_did_not_clock_out_is_told_after_the_longest_shift_though_nothing_answers",),
+    ),
+    _next(
+        id="what-explains-an-end-not-loaded",
+        row="clock-out inside, its clock-in delivered",
+        breaks="The tap that explains another end near ours is not looked at: a lost clock-out is a person's in vain.",
+        file="daemon/queue/lanes.py",
+        before="BESIDE_S: Final = 2 * 15 * 60",
+        after="BESIDE_S: Final = 15 * 60",
+        proofs=(f"{HEAD}::test_beside_an_unknown_outcome_stands_what_its_shift_could_be_taken_for",),
+    ),
+    _next(
         id="rounded-end-elsewhere-ignored",
         row="clock-out inside, its clock-in delivered",
         breaks="A lost clock-out that ended another shift at a rounded time is taken for absent.",
@@ -433,17 +451,26 @@ MUTANTS = (
         row="read before writing after an outage",
         breaks="Old punches are sent without a look at what managers typed in meanwhile.",
         file=_WALK,
-        before="if self.moment.now - punch.occurred_at <= READ_AFTER_S or not self.policy.can_look_up:",
+        before="if self.moment.now - punch.occurred_at <= READ_AFTER_S:",
         after="if True:",
         proofs=(f"{PLANNER}::test_something_older_than_a_quarter_of_an_hour_is_preceded_by_a_read",),
+    ),
+    _next(
+        id="each-reads-alone-after-an-outage",
+        row="read before writing after an outage",
+        breaks="Who tapped in an outage is not seen to be owed a read before being served: each takes one alone.",
+        file=_WALK,
+        before="self.wake(punch.occurred_at + READ_AFTER_S + 1)",
+        after="pass",
+        proofs=(f"{READS}::test_all_who_tapped_in_an_outage_share_one_read",),
     ),
     _next(
         id="an-old-read-speaks",
         row="read before writing after an outage",
         breaks="A read from before the outage still counts after it.",
         file=_WALK,
-        before="return self.view.requested_at < max(self.moment.now - READ_AFTER_S, asked_after)",
-        after="return self.view.requested_at < asked_after",
+        before="if self.view.requested_at < max(self.moment.now - READ_AFTER_S, asked_after):",
+        after="if self.view.requested_at < asked_after:",
         proofs=(
             f"{PLANNER}::test_something_older_than_a_quarter_of_an_hour_is_preceded_by_a_read",
             f"{PROMISES}::test_nothing_is_sent_that_a_read_contradicts",

@@ -101,6 +101,15 @@ async def reads_refused(bench: Bench) -> None:
     bench.sandbox.faults.set(kind=Kind.ERROR, path="*/time-activities", method="GET", status=403, text="Forbidden")
 
 
+async def unreadable(bench: Bench) -> None:
+    """A record of somebody's cannot be read, and something of theirs needs a look."""
+    shift = bench.sandbox.manager.add_shift(CARL, bench.second(20 * HOUR), bench.second(19 * HOUR))
+    assert shift.end is not None
+    shift.end = replace(shift.end, at=0)
+    await bench.punch(CARL, "clock_out", ago_s=1200)
+    await asyncio.sleep(30)
+
+
 async def greetings_refused(bench: Bench) -> None:
     """What the greeting is refused for, nobody knows."""
     bench.sandbox.faults.set(kind=Kind.ERROR, path="*/me", status=402, text="No idea")
@@ -135,8 +144,8 @@ async def flapping(bench: Bench) -> None:
 State = Callable[[Bench], Awaitable[None]]
 #: In the order in which they come about: what needs the service to work is first.
 STATES: tuple[State, ...] = (
-    in_review, sent_again, toggling, nearly_spent, spent, reads_refused, greetings_refused, writes_lost, throttled,
-    garbled, halted, offline, disputed, untrusted, paused, flapping,
+    in_review, sent_again, toggling, nearly_spent, spent, unreadable, reads_refused, greetings_refused, writes_lost,
+    throttled, garbled, halted, offline, disputed, untrusted, paused, flapping,
 )  # fmt: skip
 LONG = os.environ.get("PUNCHD_SPINS") == "long"
 SOME = [some for count in range(4 if LONG else 3) for some in combinations(STATES, count)]

@@ -284,6 +284,40 @@ def test_a_refusal_until_the_end_of_the_day_is_remembered(tmp_path: Path) -> Non
     on_bench(tmp_path, story)
 
 
+def test_all_who_tapped_in_an_outage_share_one_read(tmp_path: Path) -> None:
+    """Fresh when they were tapped, old when the way is back: one look at the timesheet is enough for everybody."""
+
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(60)
+        bench.sandbox.cable.cut()
+        for who in (ANNA, BOB, CARL):
+            await bench.punch(who, "clock_in")
+            await asyncio.sleep(20)
+        await asyncio.sleep(3 * HOUR)
+        before = len(bench.requests())
+        bench.sandbox.cable.restore()
+        await asyncio.sleep(900)
+        assert await bench.all_delivered()
+        assert bench.requests()[before:] == ["GET time-activities", *["POST clock-in"] * 3]
+
+    on_bench(tmp_path, story)
+
+
+def test_who_did_not_clock_out_is_told_after_the_longest_shift_though_nothing_answers(tmp_path: Path) -> None:
+    """Six hours at most, an outage of ten: no clock-out can come any more that would end this shift."""
+
+    async def story(bench: Bench) -> None:
+        bench.sandbox.cable.cut()
+        await bench.punch(ANNA, "clock_out", ago_s=HOUR)  # the oldest, and so what is tried for
+        punch = await bench.punch(BOB, "clock_in")
+        await asyncio.sleep(6 * HOUR - 60)
+        assert (await bench.state(punch))[0] == "pending"
+        await asyncio.sleep(120)
+        assert await bench.state(punch) == ("review", "missing_clock_out")
+
+    on_bench(tmp_path, story, policy=Policy(max_shift_s=6 * HOUR))
+
+
 def test_one_unreadable_record_holds_up_that_person_alone(tmp_path: Path) -> None:
     """A look-up for three: two go on, the third waits with its reason, is told, and goes on when it is mended."""
 
