@@ -91,9 +91,8 @@ class IdleReads:
             self._planning.board.remind(user_id)
         for user_id in [user_id for user_id, (at, _) in sent_again.items() if now >= at + LATE_LOOK_S]:
             self._planning.sent_again.pop(user_id, None)
-            if (
-                looked is not Looked.SHOWN
-            ):  # a read that failed is not repeated as often as requests that something waits for
+            # A read that failed is not repeated as often as requests that something waits for.
+            if looked is not Looked.SHOWN:
                 self._planning.sent_again[user_id] = (now, sent_again[user_id][1])
         self._mending.begin(reviewed, now)
         if self._mending.check is not None:
