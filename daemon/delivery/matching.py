@@ -79,8 +79,15 @@ def match(step: Write, view: View, sent_at: float, ours: Collection[str], taken:
     else:
         marked = step.reference is not None and step.reference in (record.note or "")
     if marked and record.ended_by == "api" and abs(record.end - wanted) <= ROUNDING_MAX_S:
+        if isinstance(step, EndShift) and not is_rounded(record.end):
+            return Absent()  # another kiosk's, to its own second
         return Rounded(record, record.end - wanted)
     return Absent()
+
+
+def is_rounded(second: int) -> bool:
+    """Whether a time that is not ours may be ours all the same, as a service rounded it: to whole minutes."""
+    return second % 60 == 0
 
 
 def _match_open(step: OpenShift, view: View, sent_at: float, ours: Collection[str], taken: Collection[str]) -> Match:

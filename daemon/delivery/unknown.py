@@ -19,6 +19,7 @@ from daemon.delivery.matching import (
     Match,
     Resembling,
     Rounded,
+    is_rounded,
     match,
     unexplained,
 )
@@ -119,8 +120,9 @@ def _ended_instead(walk: Walk, index: int, step: EndShift) -> Exactly | Resembli
     if exact is not None:
         return Exactly(exact)
     # As of its own shift: an update would have left a mark, a clock-out leaves none.
-    near = [r for r in others if r.end is not None and r.reference is None and abs(r.end - step.at) <= ROUNDING_MAX_S]
-    other = min(near, key=lambda r: abs((r.end or 0) - step.at), default=None)
+    ended = [(r, r.end) for r in others if r.end is not None and r.reference is None and is_rounded(r.end)]
+    near = [(r, end) for r, end in ended if abs(end - step.at) <= ROUNDING_MAX_S]
+    other = min(near, key=lambda one: abs(one[1] - step.at), default=(None, 0))[0]
     return Resembling(other) if other else None
 
 

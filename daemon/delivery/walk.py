@@ -184,16 +184,16 @@ class Walk:
         if asked_after is None:
             if not self.policy.can_look_up:
                 return False
-            if self.moment.now - punch.occurred_at <= READ_AFTER_S:
-                self.wake(punch.occurred_at + READ_AFTER_S + 1)
+            if self.moment.now < punch.occurred_at + READ_AFTER_S:
+                self.wake(punch.occurred_at + READ_AFTER_S)
                 return False
             asked_after = 0.0
-        if self.view is None or not self.view.covers(punch.second):
+        if self.view is None or not self.view.covers(punch.second) or self.view.requested_at < asked_after:
             return True
-        if self.view.requested_at < max(self.moment.now - READ_AFTER_S, asked_after):
-            return True
-        self.wake(self.view.requested_at + READ_AFTER_S + 1)
-        return False
+        if self.moment.now < self.view.requested_at + READ_AFTER_S:
+            self.wake(self.view.requested_at + READ_AFTER_S)
+            return False
+        return True
 
     def seconds_passed(self, punch: Punch) -> bool:
         """Whether the service will not take this second for its future; else wakes then."""

@@ -18,6 +18,8 @@ TRUST_S, DOUBT_S = 10.0, 30.0
 WHOLE_S = 1.0
 #: An answer that took longer than this proves little; what it shows of the clock may count or not.
 QUICK_S = 1.0
+#: A kiosk looks at a trusted clock so often, daemon/watches.py.
+LOOK_S = 300.0
 #: And is there so soon after it was asked for, where nothing holds it up.
 ANSWERED_AFTER_S = 0.3
 
@@ -40,8 +42,8 @@ class ClockState:
 
     @property
     def right(self) -> bool:
-        """Whether it is vouched for, and to the millisecond."""
-        return self.trusted and abs(self.error_s) < 0.001
+        """Whether it is vouched for, to the millisecond, and the kiosk surely knew."""
+        return self.trusted and abs(self.error_s) < 0.001 and not self.perhaps
 
 
 def clock_states(kiosk: str, lines: Iterable[Line]) -> list[ClockState]:
@@ -59,7 +61,9 @@ def clock_states(kiosk: str, lines: Iterable[Line]) -> list[ClockState]:
             case ClockStepped() if line.kiosk == kiosk and states:
                 states.append(_stepped(states[-1], line))
             case ClockSynchronised() if line.kiosk == kiosk and states:
-                states.append(replace(states[-1], since=line.at, wall_s=0.0, error_s=0.0, vouched=True, trusted=True))
+                perhaps = states[-1].doubted and states[-1].perhaps  # whether the time is right it is not any more
+                told = replace(states[-1], since=line.at, wall_s=0.0, error_s=0.0, vouched=True, trusted=True)
+                states.append(replace(told, perhaps=perhaps))
             case Asked() if line.kiosk == kiosk and states and (told := _date_told(states[-1], line)) is not None:
                 states.append(told)
     return sorted(states, key=lambda state: state.since)
@@ -74,6 +78,8 @@ def _stepped(before: ClockState, line: ClockStepped) -> ClockState:
         error_s=line.ahead_s if believed else before.error_s,
         vouched=line.vouched,
         trusted=before.trusted or line.vouched,
+        # Where the service alone had vouched for it, a time server that comes and goes between two looks is not seen.
+        perhaps=before.perhaps or (before.vouched and not line.vouched and line.at - before.since < LOOK_S),
     )
 
 
@@ -89,6 +95,11 @@ def _date_told(before: ClockState, said: Asked) -> ClockState | None:
     )
     if off <= TRUST_S + WHOLE_S + took_s and (not before.trusted or before.doubted):
         return replace(before, since=since, trusted=True, doubted=False, perhaps=unsure)
+    if before.doubted and abs(before.wall_s) <= TRUST_S + WHOLE_S + took_s:
+        # Set right since by somebody's hand: what was disputed was reckoned from before.
+        near = abs(abs(before.wall_s) - TRUST_S) <= WHOLE_S + took_s
+        error_s = before.wall_s
+        return replace(before, since=since, error_s=error_s, trusted=True, doubted=False, perhaps=unsure or near)
     if off > DOUBT_S and not before.doubted:
         return replace(before, since=since, doubted=not unsure or before.doubted, perhaps=unsure)
     return None

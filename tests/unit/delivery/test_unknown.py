@@ -88,7 +88,7 @@ def test_a_lost_clock_out_whose_shift_a_phone_had_ended_is_looked_for_at_all_tha
     """One forgotten days before was open too, and got our second, rounded: absent at its own shift says nothing."""
     out = tried(punch("out", 16), EndShift("7", second(16), "s1"), 16.001)
     lane = [punch("in", 8, DELIVERED, shift="s1"), out]
-    by_phone, forgotten = shift("s1", 8, 15.5, by="mobile"), shift("f", -80, 16 - 100 / 3600)
+    by_phone, forgotten = shift("s1", 8, 15.5, by="mobile"), shift("f", -80, 16 - 120 / 3600)
     for own in ((by_phone,), ()):
         near = replace(seen(16.1, *own), since=second(0))
         plan = plan_lane(lane, near, moment(16.11), POLICY)
@@ -128,16 +128,16 @@ def test_what_our_other_clock_outs_ended_is_not_what_a_lost_one_did():
         tried(punch("out", 16), EndShift("7", second(16), "s1"), 16.001),
     ]
     by_phone = shift("s1", 15.8, 15.9, by="mobile")
-    plan = plan_lane(lane, seen(16.1, shift("s0", 8, 15.76), by_phone), moment(16.11), POLICY)
+    plan = plan_lane(lane, seen(16.1, shift("s0", 8, 15.75), by_phone), moment(16.11), POLICY)
     assert verdicts(plan) == [("out-16", "pending", None)]
-    plan = plan_lane(lane, seen(16.1, shift("s9", 8, 15.76), by_phone), moment(16.11), POLICY)
+    plan = plan_lane(lane, seen(16.1, shift("s9", 8, 15.75), by_phone), moment(16.11), POLICY)
     assert verdicts(plan) == [("out-16", "review", "outcome_unclear")]
 
 
 def test_a_phones_end_in_our_second_and_a_rounded_one_near_it_are_not_taken_for_one():
     """What our request ended is the other, perhaps: a person is told of that one, not of its own shift."""
     lane = [punch("in", 8, DELIVERED, shift="s1"), tried(punch("out", 16), EndShift("7", second(16), "s1"), 16.001)]
-    records = (shift("s1", 8, 16, by="mobile"), shift("f", -80, 16 - 100 / 3600))
+    records = (shift("s1", 8, 16, by="mobile"), shift("f", -80, 16 - 120 / 3600))
     (verdict,) = plan_lane(lane, seen(16.1, *records), moment(16.11), POLICY).verdicts
     assert (verdict.state, verdict.reason, verdict.remote_id) == (REVIEW, "outcome_unclear", None)
     assert "shift f" in (verdict.detail or "")
@@ -208,6 +208,16 @@ def test_a_lost_clock_out_that_ended_an_equally_young_shift_is_not_sent_again():
     for other in (shift("s1", 6.5, 11.75), shift("s1", 6.75, 11.75, by="mobile"), shift("s1", 6.75, 11.2)):
         plan = plan_lane(lane, seen(11.67, other, own), moment(11.671), POLICY)
         assert [(v.state, v.attempt_outcome) for v in plan.verdicts] == [(PunchState.PENDING, "absent")], other
+
+
+@pytest.mark.parametrize("shift_id", ["s1", "f"])
+def test_another_kiosks_end_a_few_minutes_before_is_not_ours_rounded(shift_id):
+    """Out at both doors within a quarter of an hour, the second one lost: services round to whole minutes, not kiosks."""
+    lane = [punch("in", 8, DELIVERED, shift="s1"), tried(punch("out", 16), EndShift("7", second(16), "s1"), 16.001)]
+    for end, state in ((15.8, "review" if shift_id == "f" else "delivered"), (15.8 + 7 / 3600, "pending")):
+        own = [] if shift_id == "s1" else [shift("s1", 8, 15, by="mobile")]
+        plan = plan_lane(lane, seen(16.1, *own, shift(shift_id, 8, end)), moment(16.11), POLICY)
+        assert [one.state for one in plan.verdicts] == [PunchState(state)]
 
 
 def test_a_salvaged_clock_out_is_found_by_its_second():
