@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.simulation.weeks.facts import WENT_OFF
-from tests.simulation.weeks.history import Decided, PowerCut
-from tests.support.story import ANNA, BOB, DOOR, HOUR, T0, Story, deed
+from tests.simulation.weeks.history import ClockStepped, ClockSynchronised, Decided, PowerCut
+from tests.support.story import ANNA, BOB, DOOR, HOUR, T0, Story, deed, rfc3339
 
 
 def lost(story: Story) -> None:
@@ -138,6 +138,28 @@ def sent_with_a_wrong_second(story: Story) -> None:
     story.rows[0]["start"] += 60
 
 
+def a_time_server_that_was_seen(story: Story, between_s: float = 600.0) -> None:
+    """The service vouched for a clock 5 s behind, then a time server set it right, and after ten minutes a hand set it
+    wrong: what was tapped then is 5 s behind, and the kiosk had known better."""
+    up = 19.2 * HOUR
+    story.lines.append(PowerCut(at=T0 + 19.0 * HOUR, kiosk=DOOR, life=1, off_s=700.0, torn=""))
+    story.start(up, life=2, boot="boot-2", ahead=-5.0, ntp=False)
+    story.ask(up + 1, "GET", "/me")
+    story.lines.append(ClockSynchronised(at=T0 + up + 60, kiosk=DOOR, by_s=5.0))
+    set_at = T0 + up + 60 + between_s
+    story.lines.append(ClockStepped(at=set_at, kiosk=DOOR, by_s=-37.0, ahead_s=-37.0, vouched=False))
+    story.tap(ANNA, 20 * HOUR, "clocked_in", boot_id="boot-2", ahead=-37.0, boottime_s=20 * HOUR - up)
+    raw_at = rfc3339(T0 + 20 * HOUR - 37)
+    story.punch(ANNA, 20 * HOUR - 5, "clock_in", "delivered", remote_id="S7", time_error_s=6.0, raw_at=raw_at)
+    story.live(20 * HOUR + 2, ANNA, "clock_in", 20 * HOUR - 5)
+    story.row("S7", ANNA, 20 * HOUR - 5, None)
+
+
+def a_time_server_between_two_looks(story: Story) -> None:
+    """Not broken: it was there for two minutes, in which the kiosk did not look, and the error was told."""
+    a_time_server_that_was_seen(story, 120.0)
+
+
 def a_punch_of_no_tap(story: Story) -> None:
     """A whole shift, delivered, and nobody was there."""
     for at, direction in ((19 * HOUR, "clock_in"), (20 * HOUR, "clock_out")):
@@ -177,6 +199,7 @@ BROKEN = {
     ended_at_another_second: "one effect",
     discarded_by_nobody: "one effect",
     sent_with_a_wrong_second: "true time",
+    a_time_server_that_was_seen: "true time",
     a_punch_of_no_tap: "from somewhere",
     a_decision_of_nobody: "from somewhere",
     stored_twice_unseen: "from somewhere",
@@ -191,6 +214,7 @@ BROKEN = {
 }
 FINE = (
     a_stored_tap_nobody_saw,
+    a_time_server_between_two_looks,
     discarded_as_it_went_off,
     edited,
     moved_while_open,

@@ -81,6 +81,24 @@ def by_a_clock_set_before_the_answer_came(story: Story) -> None:
     story.live(20 * HOUR + 16, ANNA, "clock_in", 20 * HOUR + 10)
 
 
+def by_a_clock_that_a_hand_set_right(story: Story) -> None:
+    """Not broken: disputed, then set right by somebody, and the next Date agrees with what the wall clock says now."""
+    story.lines.append(ClockStepped(at=T0 + 19.0 * HOUR, kiosk=DOOR, by_s=3600.0, ahead_s=3600.0, vouched=True))
+    story.ask(19.1 * HOUR, "GET", "/me")
+    story.lines.append(ClockStepped(at=T0 + 19.2 * HOUR, kiosk=DOOR, by_s=-3600.0, ahead_s=0.0, vouched=False))
+    story.ask(19.3 * HOUR, "GET", "/me")
+    story.live(19.4 * HOUR, ANNA, "clock_in", 18 * HOUR)
+
+
+def by_a_clock_that_a_hand_did_not_set_right(story: Story) -> None:
+    """Disputed, and whoever set it left it a minute off."""
+    story.lines.append(ClockStepped(at=T0 + 19.0 * HOUR, kiosk=DOOR, by_s=3600.0, ahead_s=3600.0, vouched=True))
+    story.ask(19.1 * HOUR, "GET", "/me")
+    story.lines.append(ClockStepped(at=T0 + 19.2 * HOUR, kiosk=DOOR, by_s=-3540.0, ahead_s=60.0, vouched=False))
+    story.ask(19.3 * HOUR, "GET", "/me")
+    story.live(19.4 * HOUR, ANNA, "clock_in", 18 * HOUR)
+
+
 def asked_with_nothing_left(story: Story) -> None:
     """The headers had said that the minute was spent."""
     told = {"x-ratelimit-minute-remaining": "0", "x-ratelimit-minute-reset": str(T0 + 20 * HOUR + 60)}
@@ -150,6 +168,7 @@ BROKEN = {
     of_the_future: "in window",
     by_an_untrusted_clock: "clock gate",
     by_a_clock_that_is_disputed: "clock gate",
+    by_a_clock_that_a_hand_did_not_set_right: "clock gate",
     asked_with_nothing_left: "budget kept",
     too_many_a_minute: "ceiling kept",
     before_the_reset: "throttle obeyed",
@@ -159,6 +178,7 @@ BROKEN = {
 FINE = (
     by_a_clock_that_the_wall_left,
     by_a_clock_set_before_the_answer_came,
+    by_a_clock_that_a_hand_set_right,
     sent_again_after_a_look,
     a_refused_key_renewed,
     a_refused_key_that_a_check_met_first,

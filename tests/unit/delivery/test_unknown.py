@@ -212,7 +212,7 @@ def test_a_lost_clock_out_that_ended_an_equally_young_shift_is_not_sent_again():
 
 @pytest.mark.parametrize("shift_id", ["s1", "f"])
 def test_another_kiosks_end_a_few_minutes_before_is_not_ours_rounded(shift_id):
-    """Out at both doors within a quarter of an hour, the second one lost: services round to whole minutes, not kiosks."""
+    """Out at both doors within a quarter of an hour, the second one lost: services round to minutes, kiosks do not."""
     lane = [punch("in", 8, DELIVERED, shift="s1"), tried(punch("out", 16), EndShift("7", second(16), "s1"), 16.001)]
     for end, state in ((15.8, "review" if shift_id == "f" else "delivered"), (15.8 + 7 / 3600, "pending")):
         own = [] if shift_id == "s1" else [shift("s1", 8, 15, by="mobile")]
