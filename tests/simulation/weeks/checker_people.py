@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from tests.simulation.weeks.facts import Facts
-from tests.simulation.weeks.history import Crashed, Disk, Plugged, PowerCut, Reconfigured, Started, StartFailed, Stopped
+from tests.simulation.weeks.history import (
+    Assigned,
+    Crashed,
+    Disk,
+    Plugged,
+    PowerCut,
+    Reconfigured,
+    Started,
+    StartFailed,
+    Stopped,
+)
 from tests.simulation.weeks.seen import ACKNOWLEDGED, Finding, PunchSeen, Tap, Violation
 
 #: An answer that took longer was given up by the person, or never came.
@@ -85,7 +95,8 @@ def folded(facts: Facts) -> list[Violation]:
 
 def _may_refuse(facts: Facts, tap: Tap) -> bool:
     low, high = tap.said.at - 1, tap.shown_at + 1
-    if any(facts.blocked(tap.said.kiosk, tap.said.badge, at) for at in (low, high)):
+    changes = (line.at for _, line in facts.of(Assigned) if low <= line.at <= high)
+    if any(facts.blocked(tap.said.kiosk, tap.said.badge, at) for at in (low, *changes, high)):
         return True
     full = False
     for _, line in facts.of(Disk):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.simulation.weeks.history import Disk, Plugged
-from tests.support.story import ANNA, DOOR, HOUR, T0, Story, reconfigured, wait
+from tests.simulation.weeks.history import Assigned, Disk, Plugged
+from tests.support.story import ANNA, BADGES, DOOR, HOUR, T0, Story, reconfigured, wait
 
 
 def refused_for_nothing(story: Story) -> None:
@@ -15,6 +15,14 @@ def refused_by_a_full_disk(story: Story) -> None:
     """Not broken: there was no room, and the person was told."""
     story.lines.append(Disk(at=T0 + 17.9 * HOUR, kiosk=DOOR, full=True))
     story.tap(ANNA, 18 * HOUR, "refused")
+
+
+def refused_as_its_badge_was_blocked(story: Story) -> None:
+    """Not broken: blocked in that very moment, and released before a second had passed."""
+    story.tap(ANNA, 18 * HOUR, "refused")
+    for what, after_s in (("blocked", 0.0), ("released", 0.2)):
+        at = T0 + 18 * HOUR + after_s
+        story.lines.append(Assigned(at=at, what=what, badge=BADGES[ANNA], user_id=None, kiosk=DOOR))
 
 
 def called_unknown(story: Story) -> None:
@@ -107,6 +115,7 @@ BROKEN = {
 }
 FINE = (
     unplugged,
+    refused_as_its_badge_was_blocked,
     refused_by_a_full_disk,
     a_repeat,
     out_while_its_reader_was_meant_anew,
