@@ -102,8 +102,8 @@ def _was_free(facts: Facts, kiosk: str, user_id: str, second: int, at: Request) 
         return False
     if before and not (before[-1].clear and (before[-1].life == at.life or facts.outlived(before[-1]))):
         return False
-    # A refused key, or a spent budget, settles nothing.
-    told = [one for one in before if one.clear and not one.refused_key and not one.throttled]
+    # A refused key, by whomever, or a spent budget, settles nothing.
+    told = [one for one in before if one.clear and one.said.got not in ("401", "403") and not one.throttled]
     done = {second for request in told for want in request.wants for _, second in want.ends}
     return all(other.second in done for other in earlier)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.weeks.history import Disk, Failed
+from tests.simulation.weeks.history import Disk, Failed, Ordered
 from tests.support.story import ANNA, BOB, DOOR, HOUR, T0, Story, rfc3339, wait
 
 
@@ -51,6 +51,22 @@ def overtaken_while_it_is_looked_up(story: Story) -> None:
     punch = next(one for one in story.punches if one["user_id"] == ANNA and one["occurred_at_unix"] == T0 + 18 * HOUR)
     lost = {"sent_at": rfc3339(T0 + 18 * HOUR + 2), "outcome": "absent"}
     punch["history"]["attempts"].append(lost)
+
+
+def overtaken_behind_what_was_refused(story: Story) -> None:
+    """Not broken: something on the way had refused Anna's earlier shift like a key, so that it was still to be sent."""
+    overtaken(story)
+    for at, what in ((16.9 * HOUR, "pause"), (19.9 * HOUR, "resume")):
+        story.lines.append(Ordered(at=T0 + at, kiosk=DOOR, what=what))
+    for at, shown in ((17 * HOUR, "clocked_in"), (17.5 * HOUR, "clocked_out")):
+        story.tap(ANNA, at, shown)
+        way = shown.replace("clocked", "clock")
+        story.punch(ANNA, at, way, "delivered", remote_id="S9", recorded_as="time_activity")
+    story.row("S9", ANNA, 17 * HOUR, 17.5 * HOUR)
+    times = {name: {"timestamp": int(T0 + at)} for name, at in (("start", 17 * HOUR), ("end", 17.5 * HOUR))}
+    body = {"timeActivities": [{"userId": int(ANNA), "shifts": [times]}]}
+    story.ask(19.9 * HOUR, "POST", "time-activities", body, status=None, got="403", fault="error")
+    story.ask(20 * HOUR + 0.5, "POST", "time-activities", body)
 
 
 def the_key_in_the_log(story: Story) -> None:
@@ -167,6 +183,7 @@ BROKEN = {
     a_fault_that_a_retry_hid: "parts run",
 }
 FINE = (
+    overtaken_behind_what_was_refused,
     now_and_then,
     no_room,
 )
